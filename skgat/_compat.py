@@ -1,0 +1,49 @@
+"""The one room that names scikit-learn's private API and its versions."""
+
+__all__ = [
+    "CallbackSupportMixin",
+    "Hidden",
+    "Interval",
+    "StrOptions",
+    "check_feature_names",
+    "check_y",
+    "fit_context",
+    "with_callbacks",
+]
+
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils._param_validation import Hidden, Interval, StrOptions
+from sklearn.utils.validation import _check_feature_names as check_feature_names
+from sklearn.utils.validation import _check_y as check_y
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn < 1.9
+
+    class _SilentContext:
+        """Stands where a callback context stands; nobody listens."""
+
+        def subcontext(self, **_):
+            return self
+
+        def call_on_fit_task_begin(self, **_):
+            return self
+
+        def call_on_fit_task_end(self, **_):
+            return False
+
+    class CallbackSupportMixin:
+        """Says what is missing when a callback is asked for; costs nothing otherwise."""
+
+        def set_callbacks(self, *callbacks):
+            """Refuse: callbacks came with scikit-learn 1.9."""
+            if callbacks:
+                raise RuntimeError("Callbacks need scikit-learn 1.9 or newer.")
+            return self
+
+        def _init_callback_context(self, **_):
+            return _SilentContext()
+
+    def with_callbacks(method):
+        """Leave the method as it is."""
+        return method
