@@ -40,9 +40,7 @@ class Pairs:
         return len(self.models)
 
 
-def read_pairs(
-    estimator, X, y=None, sample_weight=None, *, reset, scores=False, numeric=True, missing=False
-):
+def read_pairs(estimator, X, y=None, sample_weight=None, *, reset, scores=False, numeric=True, missing=False):
     """Read (model, dataset) pairs, their scores and the columns beside them from what a user passed.
 
     Two forms are understood. A *record frame* has the id columns ``estimator.model`` and ``estimator.dataset``; the
@@ -74,9 +72,7 @@ def read_pairs(
     if is_frame(X):
         names = column_names(X)
         if _is_record_frame(estimator, names, X, reset):
-            return _read_records(
-                estimator, X, names, y, sample_weight, reset, scores, numeric, missing
-            )
+            return _read_records(estimator, X, names, y, sample_weight, reset, scores, numeric, missing)
     elif not reset and _fitted_on_records(estimator):
         # scikit-learn's way: columns by position, and a warning that the names are gone.
         check_feature_names(estimator, X, reset=False)
@@ -119,7 +115,7 @@ def _listed(names, most=8):
 
 
 def _read_positions(estimator, X, y, sample_weight, reset, scores):
-    checks = {"dtype": np.float64, "reset": reset, "ensure_min_features": 2}
+    checks = {"dtype": np.float64, "reset": reset, "ensure_min_features": 2 if reset else 1}
     if scores:
         X, y = validate_data(estimator, X, y, y_numeric=True, **checks)
     else:
@@ -150,9 +146,7 @@ def _read_records(estimator, X, names, y, sample_weight, reset, scores, numeric,
         y = _scores(estimator, y, given, ids)
     if numeric:
         _check_numbers(estimator, frame)
-    return Pairs(
-        *ids, y if scores else None, _weights(sample_weight, len(frame)), frame, named=True
-    )
+    return Pairs(*ids, y if scores else None, _weights(sample_weight, len(frame)), frame, named=True)
 
 
 def _check_columns(estimator, frame, reset, missing):
@@ -226,9 +220,7 @@ def _check_numbers(estimator, frame):
 def _weights(sample_weight, n_records):
     if sample_weight is None:
         return None
-    weights = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
-    )
+    weights = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
     if weights.ndim != 1:
         raise ValueError(f"sample_weight must be one-dimensional, got shape {weights.shape}.")
     if len(weights) != n_records:
@@ -255,9 +247,7 @@ def id_codes(values):
     try:
         order = np.argsort(uniques, kind="stable")
     except TypeError:
-        order = np.array(
-            sorted(range(len(uniques)), key=lambda i: (type(uniques[i]).__name__, str(uniques[i])))
-        )
+        order = np.array(sorted(range(len(uniques)), key=lambda i: (type(uniques[i]).__name__, str(uniques[i]))))
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
     return uniques[order], rank[codes]
