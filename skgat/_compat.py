@@ -1,6 +1,7 @@
 """The one room that names scikit-learn's private API and its versions."""
 
 __all__ = [
+    "BaseScorer",
     "CallbackSupportMixin",
     "Hidden",
     "Interval",
@@ -12,6 +13,7 @@ __all__ = [
 ]
 
 from sklearn.base import _fit_context as fit_context
+from sklearn.metrics._scorer import _BaseScorer as BaseScorer
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names as check_feature_names
 from sklearn.utils.validation import _check_y as check_y

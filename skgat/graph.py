@@ -10,10 +10,10 @@ import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
+from sklearn.neighbors import NearestNeighbors
 
 from .exceptions import DuplicatePairWarning
-from .records import id_codes, infer_roles, lookup_ids
+from .records import ROLES, id_codes, infer_roles, lookup_ids
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Graph:
         return len(self.scores)
 
 
-def build_graph(pairs, duplicates="mean"):
+def build_graph(pairs, duplicates="mean", columns=None):
     """Build the graph of the records.
 
     Parameters
@@ -72,6 +72,8 @@ def build_graph(pairs, duplicates="mean"):
     duplicates : {"mean", "raise"}
         What to do with a pair that occurs more than once with different scores: take the weighted mean and warn, or
         raise.
+    columns : dict of sequences of str, optional
+        The feature columns by role; by default inferred.
 
     Returns
     -------
@@ -99,9 +101,9 @@ def build_graph(pairs, duplicates="mean"):
             )
             edge_scores = np.bincount(edge_of_row, weights[order] * scores[order]) / edge_weights
 
-    columns = {role: [] for role in ("model", "dataset", "pair")}
-    for column, role in infer_roles(features, model_codes, dataset_codes).items():
-        columns[role].append(column)
+    if columns is None:
+        roles = infer_roles(features, model_codes, dataset_codes)
+        columns = {role: [column for column in roles if roles[column] == role] for role in ROLES}
     rows = order[first]
     return Graph(
         models=models,
@@ -112,7 +114,7 @@ def build_graph(pairs, duplicates="mean"):
         weights=edge_weights,
         model_features=_node_features(features, columns["model"], model_codes, len(models)),
         dataset_features=_node_features(features, columns["dataset"], dataset_codes, len(datasets)),
-        pair_features=features[columns["pair"]].to_numpy(dtype=np.float64)[rows],
+        pair_features=features[list(columns["pair"])].to_numpy(dtype=np.float64)[rows],
         model_columns=tuple(columns["model"]),
         dataset_columns=tuple(columns["dataset"]),
         pair_columns=tuple(columns["pair"]),
@@ -132,69 +134,71 @@ def _report_duplicates(duplicates, model, dataset, edge_of_row, differs):
 
 def _node_features(features, columns, codes, n_nodes):
     """One row a node: what its first record says of it."""
-    values = features[columns].to_numpy(dtype=np.float64)
+    values = features[list(columns)].to_numpy(dtype=np.float64)
     nodes, first = np.unique(codes, return_index=True)
     table = np.zeros((n_nodes, len(columns)))
     table[nodes] = values[first]
     return table
 
 
-def extend_graph(graph, pairs, model_features, dataset_features, pair_features):
-    """The graph with further records: new nodes join, a pair that is there already takes the new score.
+def extend_graph(graph, further):
+    """The graph with the nodes and edges of another one over the same columns.
+
+    New nodes join; a pair that is there already takes the new score; a node that is there already keeps its features.
 
     Parameters
     ----------
-    graph : Graph
-    pairs : Pairs
-        The further records.
-    model_features, dataset_features, pair_features : float arrays
-        One row a record, in the columns of ``graph``.
+    graph, further : Graph
 
     Returns
     -------
     Graph
     """
-    models, model_codes, model_table = _extend_nodes(graph.models, pairs.models, graph.model_features, model_features)
-    datasets, dataset_codes, dataset_table = _extend_nodes(
-        graph.datasets, pairs.datasets, graph.dataset_features, dataset_features
+    models, old_models, new_models = _merge_ids(graph.models, further.models)
+    datasets, old_datasets, new_datasets = _merge_ids(graph.datasets, further.datasets)
+    key = np.concatenate(
+        [
+            old_datasets[graph.edge_datasets] * len(models) + old_models[graph.edge_models],
+            new_datasets[further.edge_datasets] * len(models) + new_models[further.edge_models],
+        ]
     )
-    weights = np.ones(len(pairs)) if pairs.weights is None else pairs.weights
-    old_models = lookup_ids(models, graph.models)
-    old_datasets = lookup_ids(datasets, graph.datasets)
-    frame = pd.DataFrame(
-        {
-            "dataset": np.concatenate([old_datasets[graph.edge_datasets], dataset_codes]),
-            "model": np.concatenate([old_models[graph.edge_models], model_codes]),
-            "score": np.concatenate([graph.scores, pairs.scores]),
-            "weight": np.concatenate([graph.weights, weights]),
-            "row": np.arange(graph.n_edges + len(pairs)),
-        }
-    )
-    frame = frame[frame["weight"] > 0].drop_duplicates(["dataset", "model"], keep="last")
-    frame = frame.sort_values(["dataset", "model"])
+    # np.unique finds the first of equal keys; reversed, that is the last word on the pair.
+    edges, last = np.unique(key[::-1], return_index=True)
+    rows = len(key) - 1 - last
+    edge_datasets, edge_models = np.divmod(edges, len(models))
+
+    def both(name):
+        return np.concatenate([getattr(graph, name), getattr(further, name)])[rows]
+
     return replace(
         graph,
         models=models,
         datasets=datasets,
-        edge_models=frame["model"].to_numpy(),
-        edge_datasets=frame["dataset"].to_numpy(),
-        scores=frame["score"].to_numpy(),
-        weights=frame["weight"].to_numpy(),
-        model_features=model_table,
-        dataset_features=dataset_table,
-        pair_features=np.concatenate([graph.pair_features, pair_features])[frame["row"].to_numpy()],
+        edge_models=edge_models,
+        edge_datasets=edge_datasets,
+        scores=both("scores"),
+        weights=both("weights"),
+        pair_features=both("pair_features"),
+        model_features=_merge_tables(len(models), old_models, graph.model_features, new_models, further.model_features),
+        dataset_features=_merge_tables(
+            len(datasets), old_datasets, graph.dataset_features, new_datasets, further.dataset_features
+        ),
     )
 
 
-def _extend_nodes(ids, further, table, further_table):
-    new = lookup_ids(ids, further) < 0
-    both = np.concatenate([ids.astype(object), further[new].astype(object)])
-    merged, codes = id_codes(both if ids.dtype == object or further.dtype == object else both.astype(ids.dtype))
-    merged_table = np.zeros((len(merged), table.shape[1]))
-    # The last word on a node is what fit saw, so that a known one keeps its features.
-    merged_table[codes[len(ids) :][::-1]] = further_table[new][::-1]
-    merged_table[codes[: len(ids)]] = table
-    return merged, lookup_ids(merged, further), merged_table
+def _merge_ids(ids, further):
+    new = further[lookup_ids(ids, further) < 0]
+    if ids.dtype.kind != new.dtype.kind and len(new):
+        ids, new = ids.astype(object), new.astype(object)
+    merged, codes = id_codes(np.concatenate([ids, new]) if len(new) else ids)
+    return merged, codes[: len(ids)], lookup_ids(merged, further)
+
+
+def _merge_tables(n_nodes, codes, table, further_codes, further_table):
+    merged = np.zeros((n_nodes, table.shape[1]))
+    merged[further_codes] = further_table
+    merged[codes] = table
+    return merged
 
 
 def additive_effects(graph, shrinkage=1.0, n_iter=100, tol=1e-10):
@@ -233,8 +237,6 @@ def neighbors(features, others, n_neighbors, exclude_self=False):
     indices, distances : arrays of shape (n_rows, k)
         ``k`` is ``n_neighbors`` or as many as there are.
     """
-    from sklearn.neighbors import NearestNeighbors
-
     k = min(n_neighbors, len(others) - exclude_self)
     if k < 1 or not features.shape[1]:
         return np.zeros((len(features), 0), dtype=np.int64), np.zeros((len(features), 0))

@@ -1,0 +1,529 @@
+"""The scikit-learn side of the graph attention recommender."""
+
+__all__ = ["TransferabilityGAT"]
+
+import warnings
+from contextlib import contextmanager
+from dataclasses import replace
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .._compat import CallbackSupportMixin, Interval, StrOptions, fit_context, with_callbacks
+from ..exceptions import UnknownEntityWarning
+from ..graph import build_graph, extend_graph
+from ..records import ROLES, lookup_ids, read_pairs
+
+_SIDES = ("model", "dataset")
+
+
+class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
+    """Predict how well models do on datasets with a graph attention network over past results.
+
+    Models and datasets are the two kinds of nodes of a graph, every known result is an edge that carries its score.
+    Attention passes messages along the edges in both directions; a decoder turns the states of a model and a dataset
+    into a score. In each training step some edges (and whole nodes) are hidden and predicted from the rest, so that
+    the network learns what it is used for: missing results, and models and datasets it has never seen.
+
+    The graph is frozen by ``fit``: a prediction depends on its own row and the fitted state alone.
+
+    Parameters
+    ----------
+    model, dataset, target : str
+        The columns of the model ids, the dataset ids and the scores.
+    hidden_dim : int, default=32
+        Width of the node states; a multiple of ``n_heads``.
+    n_layers : int, default=2
+        Number of attention layers.
+    n_heads : int, default=4
+        Number of attention heads.
+    combine : {"concat", "last"}, default="concat"
+        Whether the decoder reads the states of all levels or of the last one.
+    decoder : {"bilinear", "linear", "mlp"}, default="bilinear"
+        How the two ends of a pair become a score. ``"linear"`` adds a term of the model and a term of the dataset and
+        so ranks all models alike for every dataset without records; the others learn the interaction.
+    edge_features : bool, default=True
+        Whether messages carry the scores of the edges.
+    n_neighbors : int, default=0
+        Each node also hears from this many nodes of its own kind with the most similar features; 0 for none.
+    dropout : float, default=0.1
+        Share of the node states that is dropped before the decoder in training.
+    edge_dropout : float, default=0.7
+        Each step hides a random share of the edges, up to this one, and learns to predict them. At least a tenth is
+        hidden as long as scores travel along edges, because an edge must not tell its own score.
+    node_dropout : float, default=0.15
+        Share of the models and of the datasets whose edges are all hidden in a step.
+    loss : {"huber", "squared_error"}, default="huber"
+        Loss of a predicted score.
+    rank_weight : float, default=2.0
+        Weight of the loss on scores centred within each dataset, which is about the ranking alone.
+    target_transform : {"none", "zscore", "rank", "logit"}, default="none"
+        What is learned: the score, the score standardised within its dataset, the normal quantile of its rank there,
+        or its logit. Predictions always come back in the scale of the scores.
+    n_estimators : int, default=4
+        Number of networks, trained together in one pass and averaged.
+    learning_rate : float, default=0.005
+        Largest step size of AdamW.
+    weight_decay : float, default=0.01
+        Decoupled weight decay.
+    max_iter : int, default=300
+        Number of training steps (epochs: each sees the whole graph).
+    early_stopping : bool, default=False
+        Whether to hold out whole datasets, stop when they are no longer predicted better, and keep the best state.
+    validation_fraction : float, default=0.1
+        Share of the datasets to hold out for early stopping.
+    n_iter_no_change : int, default=30
+        Epochs without improvement before an early stop.
+    tol : float, default=1e-4
+        What counts as an improvement.
+    warm_start : bool, default=False
+        Whether ``fit`` starts from the weights of the last ``fit``.
+    device : str, default="auto"
+        ``"auto"`` (CUDA when there is one), ``"cpu"``, ``"cuda"`` or any torch device.
+    random_state : int, RandomState instance or None, default=None
+        Seeds weights, hidden edges and dropout. Torch's global random stream is not touched.
+    verbose : int, default=0
+        Print the loss every so many epochs.
+    conv : {"bipartite", "gatconv"}, default="bipartite"
+        The attention layer: ours, or the one of the SCG4Trf paper (see :mod:`skgat.presets`).
+    additive : bool, default=True
+        Whether shrunken additive effects of models and datasets are a built-in part of the prediction.
+    schedule : bool, default=True
+        Whether the step size rises and falls in one cycle over ``max_iter``; constant otherwise.
+    duplicates : {"mean", "raise"}, default="mean"
+        What to do with a pair that occurs with different scores: average them and warn, or raise.
+
+    Attributes
+    ----------
+    graph_ : Graph
+        The frozen graph, in numpy.
+    network_ : FrozenNetwork
+        Weights, node states and decoder terms, in numpy.
+    models_, datasets_ : array of ids
+        The known models and datasets.
+    device_ : str
+        Where ``fit`` ran.
+    n_iter_ : int
+        The number of epochs run.
+    loss_curve_ : list of float
+        The training loss of each epoch.
+    validation_scores_ : list of float
+        With early stopping: minus the loss on the held-out edges after each epoch.
+    noise_ : dict of float
+        Error on hidden edges in training, by what else was hidden; enters ``return_std``.
+    n_features_in_ : int
+        The number of columns of X without the target.
+    feature_names_in_ : array of str
+        Their names, when X had names.
+
+    Notes
+    -----
+    A nameless numeric array is read by position: column 0 holds the model ids, column 1 the dataset ids, the rest are
+    features of the pair.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skgat import MetadataEncoder, TransferabilityGAT
+    >>> from skgat.datasets import load_vision_zoo
+    >>> records = load_vision_zoo().records
+    >>> seen = records[records["dataset"] != "pets"]
+    >>> gat = TransferabilityGAT(max_iter=50, random_state=0)
+    >>> recommender = make_pipeline(MetadataEncoder(), gat).fit(seen)
+    >>> recommender.predict(records[records["dataset"] == "pets"]).shape
+    (23,)
+    """
+
+    _parameter_constraints = {  # noqa: RUF012
+        "model": [str],
+        "dataset": [str],
+        "target": [str],
+        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
+        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "combine": [StrOptions({"concat", "last"})],
+        "decoder": [StrOptions({"bilinear", "linear", "mlp"})],
+        "edge_features": ["boolean"],
+        "n_neighbors": [Interval(Integral, 0, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "edge_dropout": [Interval(Real, 0, 1, closed="left")],
+        "node_dropout": [Interval(Real, 0, 1, closed="left")],
+        "loss": [StrOptions({"huber", "squared_error"})],
+        "rank_weight": [Interval(Real, 0, None, closed="left")],
+        "target_transform": [StrOptions({"none", "zscore", "rank", "logit"})],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+        "conv": [StrOptions({"bipartite", "gatconv"})],
+        "additive": ["boolean"],
+        "schedule": ["boolean"],
+        "duplicates": [StrOptions({"mean", "raise"})],
+    }
+
+    def __init__(
+        self,
+        *,
+        model="model",
+        dataset="dataset",
+        target="score",
+        hidden_dim=32,
+        n_layers=2,
+        n_heads=4,
+        combine="concat",
+        decoder="bilinear",
+        edge_features=True,
+        n_neighbors=0,
+        dropout=0.1,
+        edge_dropout=0.7,
+        node_dropout=0.15,
+        loss="huber",
+        rank_weight=2.0,
+        target_transform="none",
+        n_estimators=4,
+        learning_rate=5e-3,
+        weight_decay=1e-2,
+        max_iter=300,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=30,
+        tol=1e-4,
+        warm_start=False,
+        device="auto",
+        random_state=None,
+        verbose=0,
+        conv="bipartite",
+        additive=True,
+        schedule=True,
+        duplicates="mean",
+    ):
+        self.model = model
+        self.dataset = dataset
+        self.target = target
+        self.hidden_dim = hidden_dim
+        self.n_layers = n_layers
+        self.n_heads = n_heads
+        self.combine = combine
+        self.decoder = decoder
+        self.edge_features = edge_features
+        self.n_neighbors = n_neighbors
+        self.dropout = dropout
+        self.edge_dropout = edge_dropout
+        self.node_dropout = node_dropout
+        self.loss = loss
+        self.rank_weight = rank_weight
+        self.target_transform = target_transform
+        self.n_estimators = n_estimators
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+        self.conv = conv
+        self.additive = additive
+        self.schedule = schedule
+        self.duplicates = duplicates
+
+    @property
+    def models_(self):
+        """The known models."""
+        check_is_fitted(self)
+        return self.graph_.models
+
+    @property
+    def datasets_(self):
+        """The known datasets."""
+        check_is_fitted(self)
+        return self.graph_.datasets
+
+    @with_callbacks
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sample_weight=None):
+        """Learn from records.
+
+        Parameters
+        ----------
+        X : frame of records or array of shape (n_records, n_columns)
+            Ids and numbers, such as a :class:`~skgat.MetadataEncoder` makes; the ids alone are enough.
+        y : array of shape (n_records,), optional
+            The scores; by default X's target column.
+        sample_weight : array of shape (n_records,), optional
+            How much each record counts in the loss and the additive effects.
+
+        Returns
+        -------
+        self
+        """
+        from .fitting import prepare, train
+
+        self._check_arguments()
+        with _all_or_nothing(self):
+            start = self.network_.weights if self.warm_start and hasattr(self, "network_") else None
+            pairs = read_pairs(self, X, y, sample_weight, reset=True, scores=True)
+            graph = build_graph(pairs, self.duplicates)
+            _check_size(graph)
+            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+            context = self._init_callback_context(max_subtasks=self.max_iter)
+            context.call_on_fit_task_begin(estimator=self, X=X, y=pairs.scores)
+            task = prepare(self, graph)
+            for name, value in train(self, task, seed, start, context, X, pairs.scores).items():
+                setattr(self, name, value)
+            context.call_on_fit_task_end(estimator=self, X=X, y=pairs.scores)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Take in further records as edges of the graph, without training again.
+
+        New models and datasets join the graph; a known pair takes its new score. The weights stay as they are, so
+        this costs about one epoch. On an estimator that is not fitted it is ``fit``.
+
+        Parameters
+        ----------
+        X : frame of records or array of shape (n_records, n_columns)
+        y : array of shape (n_records,), optional
+            The scores; by default X's target column.
+
+        Returns
+        -------
+        self
+        """
+        if not hasattr(self, "network_"):
+            return self.fit(X, y)
+        from .fitting import refresh
+
+        with _all_or_nothing(self):
+            pairs = read_pairs(self, X, y, reset=False, scores=True, missing=True)
+            tables, unknown = self._read_features(pairs)
+            _warn_of_unknown(unknown)
+            columns = {role: getattr(self.graph_, f"{role}_columns") for role in ROLES}
+            features = pd.DataFrame(
+                np.hstack([tables[role] for role in ROLES]), columns=[name for role in ROLES for name in columns[role]]
+            )
+            further = build_graph(replace(pairs, features=features), self.duplicates, columns)
+            graph = extend_graph(self.graph_, further)
+            for name, value in refresh(self, graph).items():
+                setattr(self, name, value)
+        return self
+
+    def predict(self, X, return_std=False):
+        """Predict the score of each pair.
+
+        Parameters
+        ----------
+        X : frame of records or array of shape (n_records, n_columns)
+            The target column, if there is one, is not read.
+        return_std : bool, default=False
+            Whether to return standard deviations too: how far the networks of the ensemble disagree, and the error
+            that they made on hidden edges.
+
+        Returns
+        -------
+        scores : array of shape (n_records,)
+        std : array of shape (n_records,)
+            Only if ``return_std``.
+        """
+        check_is_fitted(self)
+        pairs = read_pairs(self, X, reset=False, missing=True)
+        tables, unknown = self._read_features(pairs)
+        _warn_of_unknown(unknown)
+        network = self.network_
+        codes, terms = {}, {}
+        for side, ids in (("model", pairs.models), ("dataset", pairs.datasets)):
+            codes[side] = lookup_ids(getattr(self.graph_, f"{side}s"), ids)
+            terms[side] = self._terms(side, codes[side], tables[side])
+        members = network.predict(terms["model"], terms["dataset"], network.scale("pair", tables["pair"]))
+        values, std = members.mean(axis=0), self._std(members, codes)
+        scaled = network.scale("dataset", tables["dataset"])
+        values, std = self.target_scale_.inverse(values, std, codes["dataset"], scaled)
+        return (values, std) if return_std else values
+
+    def score(self, X, y=None, sample_weight=None):
+        """The coefficient of determination of the predictions.
+
+        Ranking quality is what :mod:`skgat.metrics` measures.
+
+        Parameters
+        ----------
+        X : frame of records or array of shape (n_records, n_columns)
+        y : array of shape (n_records,), optional
+            The true scores; by default X's target column.
+        sample_weight : array of shape (n_records,), optional
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        if y is None:
+            y = read_pairs(self, X, reset=False, scores=True, missing=True).scores
+        return r2_score(y, self.predict(X), sample_weight=sample_weight)
+
+    def embeddings(self, kind):
+        """The learned states of all known models or datasets.
+
+        Parameters
+        ----------
+        kind : {"model", "dataset"}
+
+        Returns
+        -------
+        frame
+            One row an id; the states of all levels of all networks of the ensemble.
+        """
+        check_is_fitted(self)
+        if kind not in _SIDES:
+            raise ValueError(f'Got kind={kind!r}, but expected "model" or "dataset".')
+        levels = self.network_.levels[kind]
+        table = levels.transpose(1, 0, 2).reshape(levels.shape[1], -1)
+        index = pd.Index(getattr(self.graph_, f"{kind}s"), name=getattr(self, kind))
+        return pd.DataFrame(table, index=index, columns=[f"e{i}" for i in range(table.shape[1])])
+
+    def attention(self):
+        """How much each node listens to each of its records.
+
+        Returns
+        -------
+        frame
+            Columns ``source, target, layer, head, weight``. The heads of all networks of the ensemble are numbered
+            through; the weights of a target sum to one in each layer and head.
+        """
+        check_is_fitted(self)
+        from .fitting import attention_weights
+
+        graph = self.graph_
+        ends = {"model": graph.models[graph.edge_models], "dataset": graph.datasets[graph.edge_datasets]}
+        frames = []
+        for side, layer, weights in attention_weights(self, graph):
+            source = "dataset" if side == "model" else "model"
+            frames += [
+                pd.DataFrame(
+                    {"source": ends[source], "target": ends[side], "layer": layer, "head": head, "weight": weight}
+                )
+                for head, weight in enumerate(weights)
+            ]
+        return pd.concat(frames, ignore_index=True)
+
+    def _check_arguments(self):
+        if self.conv == "bipartite" and self.hidden_dim % self.n_heads:
+            raise ValueError(
+                f"Got hidden_dim={self.hidden_dim} and n_heads={self.n_heads}, but expected hidden_dim to be a "
+                "multiple of n_heads."
+            )
+        if self.conv == "gatconv":
+            expected = {"decoder": "linear", "edge_features": False, "additive": False, "n_neighbors": 0}
+            for name, value in expected.items():
+                if getattr(self, name) != value:
+                    raise ValueError(
+                        f'Got {name}={getattr(self, name)!r}, but conv="gatconv" expects {name}={value!r}.'
+                    )
+        from .runtime import resolve_device
+
+        resolve_device(self.device)
+
+    def _read_features(self, pairs):
+        """The features of the rows, by side; what the call leaves out is filled from what fit saw.
+
+        Returns
+        -------
+        tables : dict of arrays
+        unknown : dict of sets
+            Ids that are not in the graph and come without a single feature.
+        """
+        graph = self.graph_
+        tables, bare = {}, {}
+        for side in (*_SIDES, "pair"):
+            columns = list(getattr(graph, f"{side}_columns"))
+            lost = [column for column in columns if column not in pairs.features]
+            values = pairs.features.reindex(columns=columns).to_numpy(dtype=np.float64)
+            if side == "pair":
+                tables[side] = _fill(values, lost, columns, self.network_.scaling["pair_center"])
+                continue
+            ids = getattr(pairs, f"{side}s")
+            codes = lookup_ids(getattr(graph, f"{side}s"), ids)
+            new = codes < 0
+            if new.any() and lost and len(lost) < len(columns):
+                raise ValueError(
+                    f"X has no column {lost[0]!r}, which is needed to place the unknown {side} {ids[new.argmax()]!r}."
+                )
+            bare[side] = set(ids[new]) if len(lost) == len(columns) else set()
+            values = _fill(values, lost, columns, self.network_.scaling[f"{side}_center"])
+            known_table = getattr(graph, f"{side}_features")
+            tables[side] = np.where(new[:, None], values, known_table[codes])
+        return tables, bare
+
+    def _terms(self, side, codes, table):
+        """The decoder terms of one end of each pair."""
+        network = self.network_
+        new = codes < 0
+        terms = network.terms[side][:, codes].astype(np.float64)
+        if new.any():
+            rows, inverse = np.unique(table[new], axis=0, return_inverse=True)
+            known = network.scale(side, getattr(self.graph_, f"{side}_features"))
+            attached = network.attach(side, network.scale(side, rows), known)
+            terms[:, new] = attached[:, inverse.reshape(-1)]
+        return terms
+
+    def _std(self, members, codes):
+        case = 1 * (codes["dataset"] < 0) + 2 * (codes["model"] < 0)
+        noise = np.array([self.noise_[name] for name in ("pair", "dataset", "model", "both")])
+        return np.sqrt(members.var(axis=0) + noise[case] ** 2)
+
+
+def _warn_of_unknown(unknown):
+    parts = [f"{len(ids)} unknown {side}(s), such as {min(ids, key=str)!r}," for side, ids in unknown.items() if ids]
+    if parts:
+        warnings.warn(
+            f"{' and '.join(parts)} come without any metadata; what is left to predict them is an additive guess.",
+            UnknownEntityWarning,
+            stacklevel=3,
+        )
+
+
+def _fill(values, lost, columns, center):
+    for column in lost:
+        values[:, columns.index(column)] = center[columns.index(column)]
+    return values
+
+
+def _check_size(graph):
+    if graph.n_edges < 2:
+        raise ValueError("Found n_samples=1 record, but at least 2 records are required to learn from.")
+    for side in _SIDES:
+        ids = getattr(graph, f"{side}s")
+        if len(ids) == 1:
+            what = "there is nothing to rank" if side == "model" else "how datasets differ cannot be learned"
+            warnings.warn(f"X has a single {side}, {ids[0]!r}: {what}.", UserWarning, stacklevel=4)
+
+
+@contextmanager
+def _all_or_nothing(estimator):
+    """An interrupted or failing fit leaves the estimator as it was."""
+    before = {name: value for name, value in vars(estimator).items() if name.endswith("_")}
+    try:
+        yield
+    except BaseException:
+        for name in [name for name in vars(estimator) if name.endswith("_")]:
+            delattr(estimator, name)
+        for name, value in before.items():
+            setattr(estimator, name, value)
+        raise

@@ -1,0 +1,205 @@
+"""Between the estimator and the trainer: what is trained, and what is kept of it."""
+
+__all__ = ["Task", "attention_weights", "prepare", "refresh", "train"]
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..graph import Graph, neighbors
+from ..records import ROLES, lookup_ids
+from .edges import choose_layout
+from .inference import FrozenNetwork
+from .module import SIDES, Inputs, make_network
+from .runtime import as_tensor, make_generator, resolve_device, to_numpy
+from .targets import TargetScale, fit_target
+from .trainer import Trainer
+
+#: Rank of the bilinear interaction and width of the mlp decoder.
+_DECODER_RANK = 32
+
+
+@dataclass(frozen=True)
+class Task:
+    """A graph with everything that is derived from it before training."""
+
+    graph: Graph
+    scaling: dict
+    features: dict
+    near: dict
+    target: np.ndarray
+    scale: TargetScale
+    config: dict
+
+
+def prepare(estimator, graph, scaling=None):
+    """Scale the features, find similar nodes and transform the target.
+
+    ``scaling`` is given when the graph of a fitted estimator has grown: its units stay as they are.
+    """
+    tables = {role: getattr(graph, f"{role}_features") for role in ROLES}
+    if scaling is None:
+        scaling = {}
+        for role, table in tables.items():
+            scaling[f"{role}_center"] = table.mean(axis=0)
+            spread = table.std(axis=0)
+            constant = spread <= 1e-12 * np.abs(scaling[f"{role}_center"])
+            scaling[f"{role}_scale"] = np.where(constant, 1.0, spread)
+    features = {role: (table - scaling[f"{role}_center"]) / scaling[f"{role}_scale"] for role, table in tables.items()}
+    near = {side: neighbors(features[side], features[side], estimator.n_neighbors, exclude_self=True) for side in SIDES}
+    sigmoid = estimator.conv == "gatconv"
+    target, scale = fit_target(estimator.target_transform, graph, features["dataset"], sigmoid)
+    config = {
+        name: getattr(estimator, name)
+        for name in ("conv", "additive", "edge_features", "hidden_dim", "n_layers", "n_heads", "combine", "decoder",
+                     "n_neighbors", "n_estimators", "dropout")
+    }  # fmt: skip
+    config |= {f"n_{role}_features": features[role].shape[1] for role in ROLES}
+    config |= {"n_models": graph.n_models, "n_datasets": graph.n_datasets, "rank": _DECODER_RANK}
+    return Task(graph, scaling, features, near, target, scale, config)
+
+
+def train(estimator, task, seed, start, context, X, y):
+    """Run the epochs and return the fitted attributes.
+
+    Parameters
+    ----------
+    estimator : TransferabilityGAT
+    task : Task
+    seed : int
+    start : dict of arrays or None
+        Weights to start from, if they fit.
+    context : callback context
+    X, y
+        What callbacks are given.
+    """
+    device = resolve_device(estimator.device)
+    names = ("learning_rate", "weight_decay", "max_iter", "edge_dropout", "node_dropout", "loss", "rank_weight",
+             "schedule")  # fmt: skip
+    trainer = Trainer(
+        task.graph,
+        task.features,
+        task.near,
+        task.target,
+        task.config,
+        {name: getattr(estimator, name) for name in names},
+        choose_layout,
+        device,
+        seed,
+        weights=_matching(start, task.config, seed),
+        validation=_hold_out(estimator, task.graph, seed) if estimator.early_stopping else None,
+    )
+    patience, best = 0, -np.inf
+    for number in range(1, estimator.max_iter + 1):
+        epoch = context.subcontext(task_name="epoch")
+        epoch.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
+        loss = trainer.epoch()
+        if estimator.verbose and number % int(estimator.verbose) == 0:
+            print(f"epoch {number:>4}  loss {loss:.5f}")
+        stop = epoch.call_on_fit_task_end(
+            estimator=estimator, X=X, y=y, reconstruction_attributes=lambda: _fitted(trainer, task, device)
+        )
+        if estimator.early_stopping:
+            score = trainer.validate()
+            patience = 0 if score > best + estimator.tol else patience + 1
+            best = max(best, score)
+            stop = stop or patience >= estimator.n_iter_no_change
+        if stop:
+            break
+    trainer.restore_best()
+    noise = trainer.hidden_errors()
+    trainer.finalize()
+    fitted = _fitted(trainer, task, device) | {"noise_": _complete(noise)}
+    if estimator.early_stopping:
+        fitted["validation_scores_"] = trainer.scores
+    return fitted
+
+
+def _fitted(trainer, task, device):
+    trained = {side: getattr(task.graph, f"{side}s") for side in SIDES}
+    return {
+        "graph_": task.graph,
+        "network_": _freeze(trainer.network, trainer.inputs, task, trained),
+        "target_scale_": task.scale,
+        "noise_": dict.fromkeys(("pair", "dataset", "model", "both"), 0.0),
+        "device_": str(device),
+        "n_iter_": len(trainer.losses),
+        "loss_curve_": list(trainer.losses),
+    }
+
+
+def _complete(noise):
+    """A case that training did not meet takes the largest error that it did meet."""
+    met = [error for error in noise.values() if np.isfinite(error)]
+    largest = max(met, default=0.0)
+    return {case: float(error) if np.isfinite(error) else largest for case, error in noise.items()}
+
+
+def _matching(start, config, seed):
+    """The weights to start from, if the network has not changed its shape."""
+    if start is None:
+        return None
+    fresh = make_network(config, make_generator(seed, "cpu")).state_dict()
+    same = fresh.keys() == start.keys() and all(tuple(fresh[n].shape) == start[n].shape for n in fresh)
+    return start if same else None
+
+
+def _hold_out(estimator, graph, seed):
+    """Edges to validate on: all those of some datasets, or some edges where there are few datasets."""
+    rng = np.random.default_rng(seed)
+    n_held = max(1, round(estimator.validation_fraction * graph.n_datasets))
+    if graph.n_datasets >= 5:
+        return np.isin(graph.edge_datasets, rng.permutation(graph.n_datasets)[:n_held])
+    n_held = max(1, round(estimator.validation_fraction * graph.n_edges))
+    return np.isin(np.arange(graph.n_edges), rng.permutation(graph.n_edges)[:n_held])
+
+
+def _all_visible(edges, task):
+    target = edges.place(as_tensor(task.target, edges.device))[None]
+    return target, edges.present.expand(task.config["n_estimators"], *edges.present.shape)
+
+
+@torch.no_grad()
+def _freeze(network, inputs, task, trained):
+    """What prediction needs of a trained network, in numpy."""
+    network.eval()
+    edges = inputs.edges
+    target, visible = _all_visible(edges, task)
+    mean, effects, levels = network.encode(inputs, target, visible)
+    return FrozenNetwork(
+        config=task.config,
+        trained=trained,
+        weights={name: to_numpy(value) for name, value in network.state_dict().items()},
+        scaling=task.scaling,
+        mean=to_numpy(mean),
+        levels={side: to_numpy(levels[side]) for side in SIDES},
+        terms={side: to_numpy(network.terms(side, levels[side], effects[side])) for side in SIDES},
+    )
+
+
+def _rebuild(estimator, graph):
+    """The network of a fitted estimator and its inputs over a graph; on the CPU, where a single pass is at home."""
+    frozen = estimator.network_
+    task = prepare(estimator, graph, frozen.scaling)
+    task.config.update(frozen.config)
+    network = make_network(task.config, make_generator(0, "cpu"))
+    network.load_state_dict({name: torch.as_tensor(np.array(value)) for name, value in frozen.weights.items()})
+    identity = {side: lookup_ids(frozen.trained[side], getattr(graph, f"{side}s")) for side in SIDES}
+    edges = choose_layout(graph, "cpu")
+    return network, Inputs(graph, task.features, task.near, edges, identity, "cpu"), task
+
+
+def refresh(estimator, graph):
+    """The fitted attributes over a graph that has grown."""
+    network, inputs, task = _rebuild(estimator, graph)
+    frozen = _freeze(network, inputs, task, estimator.network_.trained)
+    return {"graph_": graph, "target_scale_": task.scale, "network_": frozen}
+
+
+def attention_weights(estimator, graph):
+    """Triples of the receivers' side, the layer and the weights of shape (n_heads of all members, n_edges)."""
+    network, inputs, task = _rebuild(estimator, graph)
+    target, visible = _all_visible(inputs.edges, task)
+    for side, layer, weights in network.attention(inputs, target, visible):
+        yield side, layer, to_numpy(weights).reshape(-1, graph.n_edges)

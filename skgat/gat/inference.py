@@ -1,0 +1,152 @@
+"""Prediction from frozen state, in numpy alone: no torch, no other row of the call.
+
+What training leaves behind is a table of decoder terms for every known node. A known pair is a few vector operations
+on two of their rows. An unknown node is brought to the same form from its own features, one by one.
+"""
+
+__all__ = ["FrozenNetwork"]
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..graph import neighbors
+
+
+def _elu(x):
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0.0)))
+
+
+@dataclass(frozen=True)
+class FrozenNetwork:
+    """A trained network and what it says of every known node.
+
+    Attributes
+    ----------
+    config : dict
+        Sizes and choices, plain numbers and strings.
+    trained : dict of arrays
+        The ids that training saw, by side; the graph may have grown since.
+    weights : dict of arrays
+        The trained parameters by name; the first axis is the ensemble member.
+    scaling : dict of arrays
+        ``<side>_center`` and ``<side>_scale`` of the features of models, datasets and pairs.
+    mean : array of shape (n_members,)
+    levels : dict of arrays of shape (n_members, n_nodes, n_states)
+        The states of the known nodes at all levels, by side.
+    terms : dict of arrays of shape (n_members, n_nodes, n_terms)
+        Their decoder terms, by side.
+    """
+
+    config: dict
+    trained: dict
+    weights: dict
+    scaling: dict
+    mean: np.ndarray
+    levels: dict
+    terms: dict
+
+    def scale(self, side, features):
+        """Features in the units of training."""
+        return (features - self.scaling[f"{side}_center"]) / self.scaling[f"{side}_scale"]
+
+    def predict(self, models, datasets, pair_features):
+        """Scores of pairs in the units of training, from the decoder terms of both ends.
+
+        Parameters
+        ----------
+        models, datasets : arrays of shape (n_members, n_pairs, n_terms)
+        pair_features : array of shape (n_pairs, n_pair_features)
+            Scaled.
+
+        Returns
+        -------
+        array of shape (n_members, n_pairs)
+        """
+        weights = self.weights
+        out = models[..., 0] + datasets[..., 0] + (self.mean + weights["decode.offset"])[:, None]
+        if self.config["decoder"] == "bilinear":
+            out = out + np.einsum("kpq,kpq->kp", models[..., 1:], datasets[..., 1:])
+        elif self.config["decoder"] == "mlp":
+            hidden = _elu(models[..., 1:] + datasets[..., 1:])
+            out = out + np.einsum("kpq,kq->kp", hidden, weights["decode.out"])
+        if pair_features.shape[1]:
+            hidden = _elu(pair_features @ weights["decode.pair_in"] + weights["decode.pair_bias"])
+            out = out + (pair_features @ weights["decode.pair"] + hidden @ weights["decode.pair_out"])[..., 0]
+        if self.config["conv"] == "gatconv":
+            out = 1.0 / (1.0 + np.exp(-out))
+        return out
+
+    def attach(self, side, features, known_features):
+        """Decoder terms of nodes that training has not seen, each from its own scaled features.
+
+        Parameters
+        ----------
+        side : {"model", "dataset"}
+        features : array of shape (n_nodes, n_features)
+        known_features : array of shape (n_known, n_features)
+            The features of the known nodes, among which the nearest are looked up.
+
+        Returns
+        -------
+        array of shape (n_members, n_nodes, n_terms)
+        """
+        if self.config["conv"] == "gatconv":
+            return self._attach_homogeneous(side, features)
+        weights, width = self.weights, self.config["hidden_dim"]
+        near = neighbors(features, known_features, self.config["n_neighbors"])
+        state = _elu(features @ weights[f"into.{side}"] + weights[f"into.{side}_bias"])
+        levels = [state]
+        for number in range(self.config["n_layers"]):
+            known = self.levels[side][..., number * width : (number + 1) * width].astype(np.float64)
+            state = self._layer(f"layers.{side}.{number}.", state, known, near)
+            levels.append(state)
+        states = np.concatenate(levels, axis=-1) if self.config["combine"] == "concat" else state
+        states = np.concatenate([states, np.zeros((*states.shape[:2], 1))], axis=-1)
+        return self._terms(side, states)
+
+    def _layer(self, name, state, known, near):
+        """A layer of a node without records: it hears nothing but the nodes that resemble it."""
+        layer = {key.removeprefix(name): value for key, value in self.weights.items() if key.startswith(name)}
+        out = state @ layer["keep"] + layer["bias"]
+        indices, distances = near
+        if self.config["n_neighbors"] and indices.shape[1]:
+            logits = (state @ layer["near_query"])[:, :, None] + (known @ layer["near_key"])[:, indices]
+            logits = np.where(logits > 0, logits, 0.2 * logits) - distances[..., None]
+            shares = np.exp(logits - logits.max(axis=2, keepdims=True))
+            shares /= shares.sum(axis=2, keepdims=True)
+            values = (known @ layer["near"])[:, indices]
+            values = values.reshape(*values.shape[:3], self.config["n_heads"], -1)
+            heard = (shares[..., None] * values).sum(axis=2).reshape(state.shape)
+            out = out + heard @ layer["out"][:, -state.shape[2] :]
+        return _elu(out)
+
+    def _terms(self, side, states):
+        weights, rank = self.weights, self.config["rank"]
+        parts = [states @ weights[f"decode.{side}"]]
+        if self.config["decoder"] == "bilinear":
+            parts.append(states @ weights[f"decode.{side}_factors"] / rank**0.25)
+        elif self.config["decoder"] == "mlp":
+            hidden = states @ weights[f"decode.{side}_hidden"]
+            parts.append(hidden + weights["decode.hidden_bias"] if side == "model" else hidden)
+        return np.concatenate(parts, axis=-1)
+
+    def _attach_homogeneous(self, side, features):
+        weights = self.weights
+        n_models = self.config["n_model_features"]
+        rows = weights["into.features"]
+        rows = rows[:, :n_models] if side == "model" else rows[:, n_models:]
+        state = features @ rows + weights["into.bias"]
+        levels = [state]
+        members = range(len(state))
+        heads = self.config["n_heads"]
+        for number in range(self.config["n_layers"]):
+            # A node that nobody points to attends to itself alone: its heads are averaged, then biased.
+            names = [f"convs.{number}.{member}" for member in members]
+            linear = np.stack([weights[f"{name}.lin.weight"] for name in names])
+            linear = linear.reshape(len(linear), heads, -1, linear.shape[-1]).mean(axis=1)
+            bias = np.stack([weights[f"{name}.bias"] for name in names])
+            state = state @ linear.transpose(0, 2, 1) + bias[:, None]
+            levels.append(state)
+        states = np.concatenate(levels, axis=-1) if self.config["combine"] == "concat" else state
+        return (states @ weights["out"] + weights["out_bias"]) @ weights[f"decode.{side}"]

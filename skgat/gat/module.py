@@ -1,0 +1,368 @@
+"""The networks. Every parameter has a leading axis of ensemble members, which are trained together in one pass."""
+
+__all__ = ["SIDES", "BipartiteNetwork", "HomogeneousNetwork", "make_network"]
+
+import math
+
+import torch
+import torch.nn.functional as nnf
+from torch import nn
+from torch_geometric.nn import GATConv
+
+from .runtime import as_tensor, dropout
+
+SIDES = ("model", "dataset")
+#: Prior records that draw the additive effects to zero: models are compared across datasets, so a dataset's level
+#: is trusted sooner than a model's.
+SHRINKAGE = {"model": 1.0, "dataset": 0.3}
+_EFFECT_SWEEPS = 6
+
+
+def make_network(config, generator):
+    """The untrained network that a configuration asks for."""
+    kind = HomogeneousNetwork if config["conv"] == "gatconv" else BipartiteNetwork
+    return kind(config, generator)
+
+
+def _weights(generator, members, n_in, n_out, gain=1.0):
+    bound = gain * math.sqrt(3.0 / max(n_in, 1))
+    values = torch.rand((members, n_in, n_out), generator=generator) * 2 - 1
+    return nn.Parameter(values * bound)
+
+
+def _zeros(*shape):
+    return nn.Parameter(torch.zeros(shape))
+
+
+class _MessagePassing(nn.Module):
+    """One attention layer: the receivers of one side hear from the senders of the other.
+
+    The message of a sender is its state, plus its state times the residual score on the edge: what a neighbour *is*
+    and how well the pair *went*. Both sums factorise, so no tensor of edges by hidden units is ever made.
+    """
+
+    def __init__(self, config, side, generator):
+        super().__init__()
+        members, width = config["n_estimators"], config["hidden_dim"]
+        self.side, self.heads = side, config["n_heads"]
+        self.scores = config["edge_features"]
+        self.similar = config["n_neighbors"] > 0
+        self.query = _weights(generator, members, width, self.heads)
+        self.key = _weights(generator, members, width, self.heads)
+        self.value = _weights(generator, members, width, width)
+        n_in = width + self.heads
+        if self.scores:
+            self.edge = _zeros(members, self.heads, 2)
+            self.scored = _weights(generator, members, width, width)
+            self.scored_bias = _zeros(members, 1, width)
+            n_in += width + 2 * self.heads
+        if self.similar:
+            self.near = _weights(generator, members, width, width)
+            self.near_query = _weights(generator, members, width, self.heads)
+            self.near_key = _weights(generator, members, width, self.heads)
+            n_in += width
+        self.out = _weights(generator, members, n_in, width, 0.5)
+        self.keep = _weights(generator, members, width, width)
+        self.bias = _zeros(members, 1, width)
+
+    def _heads(self, states):
+        return states.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def attention(self, receivers, senders, residual, visible, edges):
+        """Attention weights on the edges, one set a member and head."""
+        extra = 0.0
+        if self.scores:
+            ndim = residual.ndim - 1
+            weight = self.edge.reshape(self.edge.shape + (1,) * ndim)
+            extra = weight[:, :, 0] * residual[:, None] + weight[:, :, 1] * residual[:, None].abs()
+        query, key = (receivers @ self.query).transpose(1, 2), (senders @ self.key).transpose(1, 2)
+        return edges.attention(self.side, query, key, extra, visible[:, None])
+
+    def forward(self, receivers, senders, residual, visible, edges, near):
+        """The receivers' next states."""
+        weights = self.attention(receivers, senders, residual, visible, edges)
+        count = edges.total(visible.to(receivers.dtype), self.side)[:, None, :, None]
+        # A receiver with few records trusts their mean less.
+        trust = count / (count + 1.0)
+        parts = [edges.gather(self.side, weights, self._heads(senders @ self.value)) * trust]
+        if self.scores:
+            signed = weights * residual[:, None]
+            scored = self._heads(senders @ self.scored + self.scored_bias)
+            parts.append(edges.gather(self.side, signed, scored) * trust)
+            parts.append(edges.total(signed, self.side)[..., None] * trust)
+            parts.append(edges.total(signed * residual[:, None], self.side)[..., None] * trust)
+        parts.append((0.3 * torch.log1p(count)).expand(-1, self.heads, -1, -1))
+        heard = torch.cat([part.transpose(1, 2).flatten(2) for part in parts], dim=-1)
+        if self.similar:
+            heard = torch.cat([heard, self.hear_similar(receivers, receivers, *near)], dim=-1)
+        return nnf.elu(receivers @ self.keep + heard @ self.out + self.bias)
+
+    def hear_similar(self, receivers, known, indices, distances):
+        """What nodes hear from the nearest nodes of their own kind."""
+        if not indices.shape[1]:
+            return torch.zeros_like(receivers)
+        key = (known @ self.near_key)[:, indices]
+        logits = nnf.leaky_relu((receivers @ self.near_query)[:, :, None] + key, 0.2) - distances[..., None]
+        weights = logits.softmax(2)
+        values = (known @ self.near).unflatten(-1, (self.heads, -1))[:, indices]
+        return (weights[..., None] * values).sum(2).flatten(2)
+
+
+class BipartiteNetwork(nn.Module):
+    """Attention over the records in both directions, and a decoder of the states of the two ends.
+
+    A state never depends on who a node is, only on its features and its records, so that an unknown node is no
+    special case.
+    """
+
+    def __init__(self, config, generator):
+        super().__init__()
+        self.config = config
+        members, width = config["n_estimators"], config["hidden_dim"]
+        n_levels = config["n_layers"] + 1 if config["combine"] == "concat" else 1
+        states = width * n_levels + 1
+        self.into = nn.ParameterDict()
+        self.decode = nn.ParameterDict()
+        self.layers = nn.ModuleDict()
+        rank = self.rank = config["rank"]
+        for side in SIDES:
+            self.into[side] = _weights(generator, members, config[f"n_{side}_features"], width)
+            self.into[f"{side}_bias"] = _zeros(members, 1, width)
+            self.layers[side] = nn.ModuleList(
+                _MessagePassing(config, side, generator) for _ in range(config["n_layers"])
+            )
+            self.decode[side] = _zeros(members, states, 1)
+            if config["decoder"] == "bilinear":
+                self.decode[f"{side}_factors"] = _weights(generator, members, states, rank, 0.5)
+            elif config["decoder"] == "mlp":
+                self.decode[f"{side}_hidden"] = _weights(generator, members, states, rank, 0.5)
+        self.decode["offset"] = _zeros(members)
+        if config["decoder"] == "mlp":
+            self.decode["hidden_bias"] = _zeros(members, 1, rank)
+            self.decode["out"] = _zeros(members, rank)
+        if config["n_pair_features"]:
+            n_hidden = 8
+            self.decode["pair"] = _zeros(members, config["n_pair_features"], 1)
+            self.decode["pair_in"] = _weights(generator, members, config["n_pair_features"], n_hidden)
+            self.decode["pair_bias"] = _zeros(members, 1, n_hidden)
+            self.decode["pair_out"] = _zeros(members, n_hidden, 1)
+
+    def effects(self, target, visible, edges):
+        """The mean and the shrunken additive effects, from visible edges alone."""
+        weights = visible * edges.weights
+        mass = {side: edges.total(weights, side) for side in SIDES}
+        all_mass = mass["model"].sum(-1).clamp(min=1e-9)
+        mean = edges.total(target * weights, "model").sum(-1) / all_mass
+        rest = (target - _on_edges(mean, target)) * weights
+        effects = {side: torch.zeros_like(mass[side]) for side in SIDES}
+        if self.config["additive"]:
+            for _ in range(_EFFECT_SWEEPS):
+                for side, other in (("dataset", "model"), ("model", "dataset")):
+                    ends = {side: torch.zeros_like(effects[side]), other: effects[other]}
+                    explained = edges.spread(ends["model"], ends["dataset"]) * weights
+                    effects[side] = edges.total(rest - explained, side) / (mass[side] + SHRINKAGE[side])
+        explained = edges.spread(effects["model"], effects["dataset"]) + _on_edges(mean, target)
+        residual = (target - explained) * visible
+        spread = (edges.total(residual.square() * weights, "model").sum(-1) / all_mass).sqrt()
+        return mean, effects, residual / (_on_edges(spread, target) + 1e-3)
+
+    def encode(self, inputs, target, visible, generator=None):
+        """The states of all nodes at all levels, with the additive effects.
+
+        ``generator`` is given in training, where it draws the dropout.
+        """
+        edges = inputs.edges
+        with torch.no_grad():
+            mean, effects, residual = self.effects(target, visible, edges)
+        states = {side: nnf.elu(inputs.features[side] @ self.into[side] + self.into[f"{side}_bias"]) for side in SIDES}
+        levels = {side: [states[side]] for side in SIDES}
+        for to_models, to_datasets in zip(self.layers["model"], self.layers["dataset"], strict=True):
+            states = {
+                "model": to_models(states["model"], states["dataset"], residual, visible, edges, inputs.near["model"]),
+                "dataset": to_datasets(
+                    states["dataset"], states["model"], residual, visible, edges, inputs.near["dataset"]
+                ),
+            }
+            for side in SIDES:
+                levels[side].append(states[side])
+        levels = {side: torch.cat(levels[side], dim=-1) for side in SIDES}
+        return mean, effects, levels
+
+    def terms(self, side, levels, effects, generator=None):
+        """What the decoder needs of one end of a pair: an addend, then its factors or hidden units."""
+        width = self.config["hidden_dim"]
+        states = levels if self.config["combine"] == "concat" else levels[..., -width:]
+        states = dropout(torch.cat([states, effects[..., None]], dim=-1), self.config["dropout"], generator)
+        parts = [effects[..., None] + states @ self.decode[side]]
+        if self.config["decoder"] == "bilinear":
+            parts.append(states @ self.decode[f"{side}_factors"] / self.rank**0.25)
+        elif self.config["decoder"] == "mlp":
+            hidden = states @ self.decode[f"{side}_hidden"]
+            parts.append(hidden + self.decode["hidden_bias"] if side == "model" else hidden)
+        return torch.cat(parts, dim=-1)
+
+    def pair_term(self, features):
+        """What the features of the pair itself add."""
+        hidden = nnf.elu(features @ self.decode["pair_in"] + self.decode["pair_bias"])
+        return (features @ self.decode["pair"] + hidden @ self.decode["pair_out"])[..., 0]
+
+    def predict_edges(self, inputs, mean, terms):
+        """The prediction on every edge (in the table: on every cell)."""
+        edges = inputs.edges
+        models, datasets = terms["model"], terms["dataset"]
+        out = edges.spread(models[..., 0], datasets[..., 0])
+        out = out + _on_edges(mean + self.decode["offset"], out)
+        if self.config["decoder"] == "bilinear":
+            out = out + edges.product(models[..., 1:], datasets[..., 1:])
+        elif self.config["decoder"] == "mlp":
+            hidden = edges.pairwise(nnf.elu, models[..., 1:], datasets[..., 1:])
+            weights = self.decode["out"].reshape((-1,) + (1,) * (hidden.ndim - 2) + (self.rank,))
+            out = out + (hidden * weights).sum(-1)
+        if inputs.pair_features is not None:
+            out = out + edges.place(self.pair_term(inputs.pair_features))
+        return out
+
+    def forward(self, inputs, target, visible, generator=None):
+        """The prediction on every edge from what is visible."""
+        mean, effects, levels = self.encode(inputs, target, visible, generator)
+        terms = {side: self.terms(side, levels[side], effects[side], generator) for side in SIDES}
+        return self.predict_edges(inputs, mean, terms)
+
+    @torch.no_grad()
+    def attention(self, inputs, target, visible):
+        """The attention weights of every layer: pairs of (side of the receiver, weights on the edges)."""
+        _, _, residual = self.effects(target, visible, inputs.edges)
+        _, _, levels = self.encode(inputs, target, visible)
+        width = self.config["hidden_dim"]
+        found = []
+        for number in range(self.config["n_layers"]):
+            states = {side: levels[side][..., number * width : (number + 1) * width] for side in SIDES}
+            for side, other in (("model", "dataset"), ("dataset", "model")):
+                layer = self.layers[side][number]
+                weights = layer.attention(states[side], states[other], residual, visible, inputs.edges)
+                found.append((side, number, inputs.edges.take(weights)))
+        return found
+
+
+def _on_edges(values, like):
+    """One value a member, shaped to go with a tensor on the edges."""
+    return values.reshape((-1,) + (1,) * (like.ndim - 1))
+
+
+class HomogeneousNetwork(nn.Module):
+    """The network of the SCG4Trf paper, with what defines it.
+
+    Models and datasets are nodes of one graph with edges from models to datasets only, the scores on the edges have
+    no influence on the attention, nothing is nonlinear but the attention and a final sigmoid, and the linear decoder
+    is the sum of a term of the model and a term of the dataset.
+    """
+
+    def __init__(self, config, generator):
+        super().__init__()
+        self.config = config
+        members, width = config["n_estimators"], config["hidden_dim"]
+        n_nodes = config["n_models"] + config["n_datasets"]
+        n_in = sum(config[f"n_{side}_features"] for side in SIDES) + n_nodes
+        self.into = nn.ParameterDict()
+        bound = n_in**-0.5
+        for name, rows in (("ids", n_nodes), ("features", n_in - n_nodes), ("bias", 1)):
+            values = (torch.rand((members, rows, width), generator=generator) * 2 - 1) * bound
+            self.into[name] = nn.Parameter(values)
+        self.convs = nn.ModuleList(
+            nn.ModuleList(GATConv(width, width, heads=config["n_heads"], concat=False) for _ in range(members))
+            for _ in range(config["n_layers"])
+        )
+        for parameter in self.convs.parameters():
+            # torch_geometric draws from the global stream; draw again from ours.
+            if parameter.ndim > 1:
+                bound = math.sqrt(6.0 / (parameter.shape[-1] + parameter.shape[-2]))
+                parameter.data = (torch.rand(parameter.shape, generator=generator) * 2 - 1) * bound
+        n_levels = config["n_layers"] + 1 if config["combine"] == "concat" else 1
+        gain = 3**-0.5
+        self.out = _weights(generator, members, width * n_levels, width, gain)
+        self.out_bias = _zeros(members, 1, width)
+        self.decode = nn.ParameterDict({side: _weights(generator, members, width, 1, gain) for side in SIDES})
+        self.decode["offset"] = _zeros(members)
+
+    def encode(self, inputs, target, visible, generator=None):
+        """The states of all nodes at all levels."""
+        n_models, n_datasets = inputs.sizes["model"], inputs.sizes["dataset"]
+        widths = [self.config[f"n_{side}_features"] for side in SIDES]
+        ids, features = self.into["ids"], self.into["features"].split(widths, dim=1)
+        known = {"model": ids[:, : self.config["n_models"]], "dataset": ids[:, self.config["n_models"] :]}
+        first = torch.cat(
+            [
+                _pad(known[side], inputs.identity[side]) + inputs.features[side] @ weights
+                for side, weights in zip(SIDES, features, strict=True)
+            ],
+            dim=1,
+        )
+        levels = [first + self.into["bias"]]
+        index = torch.stack([inputs.ends["model"], inputs.ends["dataset"] + n_models])
+        for layer in self.convs:
+            states = []
+            for member, conv in enumerate(layer):
+                shown = visible[member] if visible.ndim > 1 else visible
+                states.append(conv(levels[-1][member], index[:, inputs.edges.take(shown)]))
+            levels.append(torch.stack(states))
+        levels = torch.cat(levels, dim=-1)
+        mean = torch.zeros(len(levels), device=levels.device)
+        effects = {
+            "model": levels.new_zeros(len(levels), n_models),
+            "dataset": levels.new_zeros(len(levels), n_datasets),
+        }
+        return mean, effects, {"model": levels[:, :n_models], "dataset": levels[:, n_models:]}
+
+    def terms(self, side, levels, effects, generator=None):
+        """The addend of one end of a pair."""
+        states = levels if self.config["combine"] == "concat" else levels[..., -self.config["hidden_dim"] :]
+        states = dropout(states, self.config["dropout"], generator)
+        return (states @ self.out + self.out_bias) @ self.decode[side]
+
+    def predict_edges(self, inputs, mean, terms):
+        """The prediction on every edge."""
+        out = inputs.edges.spread(terms["model"][..., 0], terms["dataset"][..., 0])
+        return torch.sigmoid(out + _on_edges(self.decode["offset"], out))
+
+    forward = BipartiteNetwork.forward
+
+    @torch.no_grad()
+    def attention(self, inputs, target, visible):
+        """The attention weights of every layer, from models to datasets."""
+        _, _, levels = self.encode(inputs, target, visible)
+        both = torch.cat([levels["model"], levels["dataset"]], dim=1)
+        n_models, width = inputs.sizes["model"], self.config["hidden_dim"]
+        index = torch.stack([inputs.ends["model"], inputs.ends["dataset"] + n_models])
+        found = []
+        for number, layer in enumerate(self.convs):
+            weights = []
+            for member, conv in enumerate(layer):
+                states = both[member, :, number * width : (number + 1) * width]
+                _, (_, alpha) = conv(states, index, return_attention_weights=True)
+                weights.append(alpha[: index.shape[1]].T)
+            found.append(("dataset", number, torch.stack(weights)))
+        return found
+
+
+def _pad(table, identity):
+    """The rows of the known nodes; a node that was not in training has a row of zeros."""
+    padded = torch.cat([table, table.new_zeros(len(table), 1, table.shape[2])], dim=1)
+    return padded[:, identity]
+
+
+class Inputs:
+    """A graph on a device, in the form that the networks read."""
+
+    def __init__(self, graph, features, near, edges, identity, device):
+        self.edges = edges
+        self.features = {side: as_tensor(features[side], device) for side in SIDES}
+        self.pair_features = as_tensor(features["pair"], device) if features["pair"].shape[1] else None
+        self.near = {
+            side: (as_tensor(near[side][0], device, torch.int64), as_tensor(near[side][1], device)) for side in SIDES
+        }
+        self.ends = {
+            "model": as_tensor(graph.edge_models, device, torch.int64),
+            "dataset": as_tensor(graph.edge_datasets, device, torch.int64),
+        }
+        self.identity = {side: as_tensor(identity[side], device, torch.int64) for side in SIDES}
+        self.sizes = {"model": graph.n_models, "dataset": graph.n_datasets}

@@ -1,0 +1,46 @@
+"""Devices, seeds and the way from numpy to torch and back."""
+
+__all__ = ["as_tensor", "dropout", "make_generator", "resolve_device", "to_numpy"]
+
+import numpy as np
+import torch
+
+
+def resolve_device(device):
+    """The torch device that a ``device`` argument means on this machine."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f'Got device={device!r}, but expected "auto", "cpu", "cuda" or another torch device.'
+        ) from error
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f'Got device={device!r}, but torch finds no CUDA device on this machine. Use device="auto" or "cpu".'
+        )
+    return resolved
+
+
+def make_generator(seed, device):
+    """A random stream of its own, so that torch's global one is neither read nor moved."""
+    return torch.Generator(device=device).manual_seed(int(seed))
+
+
+def as_tensor(array, device, dtype=torch.float32):
+    """A numpy array as a tensor on the device; the array is copied, so read-only ones will do."""
+    return torch.as_tensor(np.array(array), dtype=dtype, device=device)
+
+
+def to_numpy(tensor):
+    """A tensor as a numpy array that owns its memory."""
+    return np.array(tensor.detach().cpu().numpy())
+
+
+def dropout(x, share, generator):
+    """Dropout that draws from the given stream."""
+    if not share or generator is None:
+        return x
+    kept = torch.rand(x.shape, generator=generator, device=x.device) >= share
+    return x * kept / (1.0 - share)
