@@ -4,7 +4,7 @@ Whatever narwhals understands comes in (pandas, polars, pyarrow, modin, ...); pa
 frame that comes in is never modified: the columns are new arrays or read-only views.
 """
 
-__all__ = ["as_pandas", "column_names", "is_frame", "is_numeric", "to_objects"]
+__all__ = ["as_container", "as_pandas", "column_names", "is_frame", "is_numeric"]
 
 import narwhals as nw
 import numpy as np
@@ -18,6 +18,8 @@ def is_frame(X):
 
 
 def _is_foreign(X):
+    if nw.dependencies.is_polars_lazyframe(X):
+        raise TypeError("Got a polars LazyFrame, but expected data; call its collect() first.")
     return nw.dependencies.is_into_dataframe(X) and not isinstance(X, pd.DataFrame)
 
 
@@ -25,58 +27,80 @@ def column_names(X):
     """The column names of a frame, in its order."""
     if isinstance(X, pd.DataFrame):
         return list(X.columns)
+    if nw.dependencies.is_pyarrow_table(X):
+        return list(X.column_names)  # narwhals refuses a table in which a name occurs twice, in its own words
     return list(nw.from_native(X, eager_only=True).columns)
 
 
-def as_pandas(X, name="X"):
+def as_pandas(X, name="X", columns=None):
     """Any frame as pandas, with the dtypes that every other room may rely on.
 
-    Numbers and booleans stay numpy numbers (nullable ones become floats with NaN), everything else becomes object
-    with ``None`` or ``NaN`` where a value is missing. The index of a pandas frame is kept.
+    Numbers and booleans stay numpy numbers (nullable ones and decimals become floats with NaN), everything else
+    becomes object with ``None`` or ``NaN`` where a value is missing. The index of a pandas frame is kept.
+
+    Parameters
+    ----------
+    X : frame
+    name : str, default="X"
+        What the frame is called in messages.
+    columns : list, optional
+        Convert these columns only.
+
+    Returns
+    -------
+    pandas.DataFrame
     """
-    if isinstance(X, pd.DataFrame):
-        frame = X
-        index = X.index
-    elif _is_foreign(X):
-        native = nw.from_native(X, eager_only=True)
-        frame = {column: _foreign_column(native[column]) for column in native.columns}
-        index = pd.RangeIndex(len(native))
-    else:
+    if not is_frame(X):
         raise TypeError(f"{name} must be a dataframe, got {type(X).__name__}.")
-    names = list(frame)
+    names = column_names(X)
     twice = {str(column) for column in names if names.count(column) > 1} if len(set(names)) < len(names) else None
     if twice:
         raise ValueError(f"{name} has the column {min(twice)!r} more than once; column names must differ.")
-    columns = {column: _plain(frame[column]) for column in names}
-    return pd.DataFrame(columns, index=index, columns=names, copy=False)
+    if columns is not None:
+        names = list(columns)
+    if isinstance(X, pd.DataFrame):
+        index = X.index
+        plain = {column: _plain(X[column]) for column in names}
+    else:
+        native = nw.from_native(X, eager_only=True)
+        index = pd.RangeIndex(len(native))
+        plain = {column: _plain(_foreign_column(native[column])) for column in names}
+    return pd.DataFrame(plain, index=index, columns=names, copy=False)
 
 
 def _foreign_column(series):
     dtype = series.dtype
-    if dtype.is_numeric() and not dtype.is_decimal():
-        if series.null_count():
-            series = series.cast(nw.Float64())
-        return pd.Series(series.to_numpy())
-    if dtype == nw.Boolean and not series.null_count():
-        return pd.Series(series.to_numpy())
-    return pd.Series(series.to_list(), dtype=object)
+    if not dtype.is_numeric() and dtype != nw.Boolean:
+        return pd.Series(series.to_list(), dtype=object)
+    if dtype.is_decimal() or series.null_count():
+        series = series.cast(nw.Float64())
+    return pd.Series(series.to_numpy())
 
 
 def _plain(column):
     dtype = column.dtype
-    if isinstance(dtype, np.dtype):
-        if dtype.kind in "biuf" or dtype.kind == "O":
-            return column
-        return column.astype(object)
-    if isinstance(dtype, pd.CategoricalDtype):
-        return column.astype(object)
-    if types.is_bool_dtype(dtype):
-        return column.astype(object if column.isna().any() else bool)
-    if types.is_numeric_dtype(dtype):
-        if column.isna().any() or types.is_float_dtype(dtype):
-            return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
-        return column.astype(dtype.numpy_dtype if hasattr(dtype, "numpy_dtype") else np.int64)
-    return column.astype(object)
+    kind = dtype.kind if isinstance(dtype, np.dtype) else None
+    if kind is not None and kind in "biuf":
+        return column
+    numbers = types.is_numeric_dtype(dtype) or types.is_bool_dtype(dtype)
+    if numbers and not isinstance(dtype, np.dtype | pd.CategoricalDtype):
+        return _plain_numbers(column)
+    if kind != "O":
+        column = column.astype(object)
+    absent = pd.isna(column.to_numpy())
+    # pd.NA and NaT are missing too, but neither compares nor converts like None.
+    return column.where(~absent, None) if absent.any() else column
+
+
+def _plain_numbers(column):
+    if isinstance(column.dtype, pd.SparseDtype):
+        return pd.Series(column.to_numpy(), index=column.index)
+    kind = getattr(column.dtype, "kind", "f")
+    if kind in "biu" and not column.isna().any():
+        values = column.to_numpy(dtype=column.dtype.numpy_dtype)
+    else:
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return pd.Series(values, index=column.index)
 
 
 def is_numeric(column):
@@ -84,6 +108,12 @@ def is_numeric(column):
     return isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf"
 
 
-def to_objects(column):
-    """A column as a one-dimensional array of Python values: what ids are compared as."""
-    return np.asarray(column.tolist() + [None], dtype=object)[:-1]
+def as_container(frame, library):
+    """A normalised pandas frame in the library that ``set_output`` asks for."""
+    if library in ("default", "pandas"):
+        return frame
+    # An object column goes over as Python values: the library infers its type as from a list.
+    columns = {
+        name: frame[name].to_numpy() if is_numeric(frame[name]) else frame[name].tolist() for name in frame.columns
+    }
+    return nw.from_dict(columns, backend=library).to_native()

@@ -10,10 +10,15 @@ import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.linalg import lsqr
 from sklearn.neighbors import NearestNeighbors
 
 from .exceptions import DuplicatePairWarning
 from .records import ROLES, id_codes, infer_roles, lookup_ids
+
+#: The solver of the additive effects stops long before, as soon as they are exact.
+_MOST_ITERATIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,11 @@ def build_graph(pairs, duplicates="mean", columns=None):
         if differs.any():
             pair = int(edge_of_row[differs.argmax()])
             _report_duplicates(
-                duplicates, models[edge_models[pair]], datasets[edge_datasets[pair]], edge_of_row, differs
+                duplicates,
+                models.tolist()[edge_models[pair]],
+                datasets.tolist()[edge_datasets[pair]],
+                edge_of_row,
+                differs,
             )
             edge_scores = np.bincount(edge_of_row, weights[order] * scores[order]) / edge_weights
 
@@ -201,11 +210,11 @@ def _merge_tables(n_nodes, codes, table, further_codes, further_table):
     return merged
 
 
-def additive_effects(graph, shrinkage=1.0, n_iter=100, tol=1e-10):
+def additive_effects(graph, shrinkage=1.0):
     """Split the scores into a mean, an effect of each model and an effect of each dataset.
 
     The effects minimise the weighted squared error plus ``shrinkage`` times their squared sizes; a model with one
-    result is so drawn half way to the mean. Solved by alternating between the two sides, each exactly.
+    result is so drawn half way to the mean. Without shrinkage they are the smallest of the least-squares solutions.
 
     Returns
     -------
@@ -214,19 +223,14 @@ def additive_effects(graph, shrinkage=1.0, n_iter=100, tol=1e-10):
     dataset_effects : array of shape (n_datasets,)
     """
     weights = graph.weights / graph.weights.mean()
-    rest = graph.scores - np.average(graph.scores, weights=weights)
-    mass_models = np.bincount(graph.edge_models, weights, graph.n_models) + shrinkage
-    mass_datasets = np.bincount(graph.edge_datasets, weights, graph.n_datasets) + shrinkage
-    of_models, of_datasets = np.zeros(graph.n_models), np.zeros(graph.n_datasets)
-    for _ in range(n_iter):
-        before = of_models
-        weighted = weights * (rest - of_models[graph.edge_models])
-        of_datasets = np.bincount(graph.edge_datasets, weighted, graph.n_datasets) / mass_datasets
-        weighted = weights * (rest - of_datasets[graph.edge_datasets])
-        of_models = np.bincount(graph.edge_models, weighted, graph.n_models) / mass_models
-        if np.abs(of_models - before).max() <= tol * np.abs(rest).max():
-            break
-    return float(np.average(graph.scores, weights=weights)), of_models, of_datasets
+    mean = float(np.average(graph.scores, weights=weights))
+    root = np.sqrt(weights)
+    ends = np.column_stack([graph.edge_models, graph.n_models + graph.edge_datasets])
+    shape = (graph.n_edges, graph.n_models + graph.n_datasets)
+    design = csr_array((np.repeat(root, 2), ends.ravel(), np.arange(0, 2 * graph.n_edges + 1, 2)), shape=shape)
+    tight = {"atol": 1e-12, "btol": 1e-12, "iter_lim": _MOST_ITERATIONS}
+    effects = lsqr(design, root * (graph.scores - mean), damp=np.sqrt(shrinkage), **tight)[0]
+    return mean, effects[: graph.n_models], effects[graph.n_models :]
 
 
 def neighbors(features, others, n_neighbors, exclude_self=False):

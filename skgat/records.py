@@ -4,9 +4,20 @@ Every estimator reads its input through :func:`read_pairs`, so all of them accep
 mistakes in the same words.
 """
 
-__all__ = ["ROLES", "Pairs", "id_codes", "infer_roles", "lookup_ids", "read_pairs"]
+__all__ = [
+    "ROLES",
+    "Pairs",
+    "constant_within",
+    "id_codes",
+    "infer_roles",
+    "lookup_ids",
+    "make_records",
+    "read_pairs",
+    "value_codes",
+]
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -75,13 +86,10 @@ def read_pairs(estimator, X, y=None, sample_weight=None, *, reset, scores=False,
             return _read_records(estimator, X, names, y, sample_weight, reset, scores, numeric, missing)
     elif not reset and _fitted_on_records(estimator):
         # scikit-learn's way: columns by position, and a warning that the names are gone.
-        check_feature_names(estimator, X, reset=False)
-        X = validate_data(estimator, X, reset=False, dtype=None, skip_check_array=False)
+        X = validate_data(estimator, X, reset=False, dtype=None, ensure_all_finite="allow-nan" if missing else True)
         frame = pd.DataFrame(np.asarray(X), columns=estimator.feature_names_in_)
-        return read_pairs(
-            estimator, frame.infer_objects(), y, sample_weight,
-            reset=False, scores=scores, numeric=numeric, missing=missing,
-        )  # fmt: skip
+        flags = {"reset": False, "scores": scores, "numeric": numeric, "missing": missing}
+        return read_pairs(estimator, frame.infer_objects(), y, sample_weight, **flags)
     return _read_positions(estimator, X, y, sample_weight, reset, scores)
 
 
@@ -91,22 +99,27 @@ def _fitted_on_records(estimator):
 
 def _is_record_frame(estimator, names, X, reset):
     ids = {"model": estimator.model, "dataset": estimator.dataset}
+    _check_names(estimator.model, estimator.dataset, estimator.target)
     missing = [role for role, column in ids.items() if column not in names]
     if not missing:
         return True
     named = len(missing) == 1 or estimator.target in names or any(_prefix_role(n) for n in names)
-    if not reset and _fitted_on_records(estimator):
-        named = True
-    elif not named:
+    if not named and (reset or not _fitted_on_records(estimator)):
         frame = as_pandas(X)
-        named = not all(is_numeric(frame[column]) for column in names)
-    if named:
-        role = missing[0]
+        if all(is_numeric(frame[column]) for column in names):
+            return False
+    role = missing[0]
+    raise ValueError(
+        f"X has no column {ids[role]!r} with the {role} ids; its columns are {_listed(names)}. "
+        f"Rename the column or set {role}= to its name."
+    )
+
+
+def _check_names(model, dataset, target):
+    if len({model, dataset, target}) < 3:
         raise ValueError(
-            f"X has no column {ids[role]!r} with the {role} ids; its columns are {_listed(names)}. "
-            f"Rename the column or set {role}= to its name."
+            f"Got model={model!r}, dataset={dataset!r} and target={target!r}, but expected three different columns."
         )
-    return False
 
 
 def _listed(names, most=8):
@@ -117,19 +130,17 @@ def _listed(names, most=8):
 def _read_positions(estimator, X, y, sample_weight, reset, scores):
     checks = {"dtype": np.float64, "reset": reset, "ensure_min_features": 2 if reset else 1}
     if scores:
+        if y is None:
+            raise ValueError(
+                f"{type(estimator).__name__} requires y to be passed, but the target y is None: an array without "
+                "column names holds no scores."
+            )
         X, y = validate_data(estimator, X, y, y_numeric=True, **checks)
     else:
         X = validate_data(estimator, X, **checks)
     features = pd.DataFrame(X[:, 2:], columns=[f"pair__x{i}" for i in range(2, X.shape[1])])
-    weights = _weights(sample_weight, len(X))
-    return Pairs(
-        X[:, 0],
-        X[:, 1],
-        np.asarray(y, dtype=np.float64) if scores else None,
-        weights,
-        features,
-        named=False,
-    )
+    y = np.asarray(y, dtype=np.float64) if scores else None
+    return Pairs(X[:, 0], X[:, 1], y, _weights(sample_weight, len(X)), features, named=False)
 
 
 def _read_records(estimator, X, names, y, sample_weight, reset, scores, numeric, missing):
@@ -138,10 +149,7 @@ def _read_records(estimator, X, names, y, sample_weight, reset, scores, numeric,
         raise ValueError("Found array with 0 sample(s): X is an empty frame, at least 1 record is required.")
     given = frame.pop(estimator.target) if estimator.target in names else None
     _check_columns(estimator, frame, reset, missing)
-    ids = [
-        _ids(frame.pop(column), column, role)
-        for role, column in (("model", estimator.model), ("dataset", estimator.dataset))
-    ]
+    ids = [_ids(frame.pop(getattr(estimator, role)), getattr(estimator, role), role) for role in ("model", "dataset")]
     if scores:
         y = _scores(estimator, y, given, ids)
     if numeric:
@@ -171,13 +179,9 @@ def _check_columns(estimator, frame, reset, missing):
 def _ids(column, name, role):
     absent = column.isna().to_numpy()
     if absent.any():
-        raise ValueError(
-            f"Column {name!r} has {absent.sum()} missing {role} id(s), the first in row {absent.argmax()}; "
-            f"every record needs a {role} id."
-        )
-    if is_numeric(column):
-        return column.to_numpy()
-    return column.to_numpy(dtype=object)
+        where = f"{absent.sum()} missing {role} id(s), the first in row {absent.argmax()}"
+        raise ValueError(f"Column {name!r} has {where}; every record needs a {role} id.")
+    return column.to_numpy(dtype=None if is_numeric(column) else object)
 
 
 def _scores(estimator, y, given, ids):
@@ -190,16 +194,25 @@ def _scores(estimator, y, given, ids):
             f"X has no target column {estimator.target!r} and y is None; pass the scores as y, or name the column "
             "that holds them with target=."
         )
+    return _finite_scores(given, estimator.target, *ids)
+
+
+def _finite_scores(given, target, models, datasets):
     values = pd.to_numeric(given, errors="coerce").to_numpy(dtype=np.float64)
     bad = ~np.isfinite(values)
     if bad.any():
         row = int(bad.argmax())
         raise ValueError(
-            f"Column {estimator.target!r} holds {bad.sum()} value(s) that are not finite numbers, the first is "
-            f"{given.iloc[row]!r} for model {ids[0][row]!r} on dataset {ids[1][row]!r}; every score must be a finite "
-            "number."
+            f"Column {target!r} holds {bad.sum()} value(s) that are not finite numbers, the first is "
+            f"{_plain_value(given.iloc[row])!r} for model {_plain_value(models[row])!r} on dataset "
+            f"{_plain_value(datasets[row])!r}; every score must be a finite number."
         )
     return values
+
+
+def _plain_value(value):
+    """A numpy scalar as the Python value that messages show."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _check_numbers(estimator, frame):
@@ -238,7 +251,7 @@ def id_codes(values):
     Returns
     -------
     ids : array of shape (n_ids,)
-        Sorted; ids of mixed types are sorted by type first.
+        Sorted; of mixed types the numbers come first, then the others by type.
     codes : integer array of shape (n_values,)
         Where each value stands in ``ids``.
     """
@@ -247,10 +260,17 @@ def id_codes(values):
     try:
         order = np.argsort(uniques, kind="stable")
     except TypeError:
-        order = np.array(sorted(range(len(uniques)), key=lambda i: (type(uniques[i]).__name__, str(uniques[i]))))
+        order = np.array(sorted(range(len(uniques)), key=lambda i: _sort_key(uniques[i])), dtype=np.intp)
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
     return uniques[order], rank[codes]
+
+
+def _sort_key(value):
+    # 1, 1.0 and numpy's 1 are one id: their order must not hang on which of them comes first.
+    if isinstance(value, Real):
+        return "", value, ""
+    return "str" if isinstance(value, str) else type(value).__name__, 0, str(value)
 
 
 def lookup_ids(known, values):
@@ -275,27 +295,203 @@ def infer_roles(features, model_codes, dataset_codes):
     for column in features.columns:
         role = _prefix_role(column)
         if role is None:
-            values = _value_codes(features[column])
-            role = (
-                "model"
-                if _constant_within(values, model_codes)
-                else "dataset"
-                if _constant_within(values, dataset_codes)
-                else "pair"
-            )
+            values = value_codes(features[column])
+            groups = {"model": model_codes, "dataset": dataset_codes}
+            role = next((role for role, codes in groups.items() if constant_within(values, codes)), "pair")
         roles[column] = role
     return roles
 
 
-def _value_codes(column):
-    if column.dtype == object:
-        column = column.map(lambda v: repr(v) if isinstance(v, list | tuple | set | dict | np.ndarray) else v)
-    return pd.factorize(column)[0]
+def value_codes(column):
+    """Number the distinct values of a column in the order they come; -1 for a missing one.
+
+    Lists and arrays are compared by their items, sets whatever the order of theirs.
+    """
+    try:
+        return pd.factorize(column)[0]
+    except TypeError:
+        return pd.factorize(column.map(_hashable))[0]
 
 
-def _constant_within(values, groups):
+def _hashable(value):
+    if isinstance(value, set | frozenset):
+        return tuple(sorted(map(str, value)))
+    if isinstance(value, list | tuple | np.ndarray):
+        return tuple(map(str, value))
+    return repr(value) if isinstance(value, dict) else value
+
+
+def constant_within(values, groups):
+    """Tell whether the numbered values are one and the same within each group; -1 takes no side."""
     present = values >= 0
     values, groups = values[present], groups[present]
     first = np.full(groups.max(initial=-1) + 1, -1, dtype=np.int64)
     first[groups[::-1]] = values[::-1]
     return bool((first[groups] == values).all())
+
+
+def make_records(scores, models=None, datasets=None, pairs=None, *, model="model", dataset="dataset", target="score"):
+    """Join scores and metadata tables into the tidy record frame that every estimator reads.
+
+    Parameters
+    ----------
+    scores : frame
+        Long, one row a result: the columns `model`, `dataset` and `target`; further columns describe the pair and
+        become ``pair__<column>``, unless their name says already what they describe (``model__...``).
+        Wide, one row a model and one column a dataset, NaN where a model was not run: a frame without the columns
+        `dataset` and `target`. The models are in the column `model`, else in the index of a pandas frame. A frame
+        without an index of its own (polars, pyarrow, a plain range in pandas) may have them in its first column.
+    models, datasets : frame, optional
+        One row an id: metadata, keyed by the column `model` (`dataset`), or by the index of a pandas frame that has
+        no such column. Rows of ids that are not in `scores` are left out.
+    pairs : frame, optional
+        One row a pair: features, keyed by the columns (or index levels) `model` and `dataset`. Every pair of
+        `scores` needs a row; where a feature is not known, its cell may be empty.
+    model, dataset, target : str, default="model", "dataset", "score"
+        The names of the id columns and of the scores, in every table and in the result.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns `model`, `dataset`, `target`, then the metadata, named ``model__<column>``,
+        ``dataset__<column>`` and ``pair__<column>``; a name that has its prefix keeps it.
+
+    Raises
+    ------
+    ValueError
+        When an id is missing, occurs twice or has no row of metadata, or a score is no finite number; it names the ids.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skgat import make_records
+    >>> accuracy = pd.DataFrame({"pets": [0.93, 0.91], "cars": [0.82, None]}, index=["resnet50", "vgg16"])
+    >>> sizes = pd.DataFrame({"model": ["resnet50", "vgg16"], "parameters": [25_557_032, 138_357_544]})
+    >>> make_records(accuracy, sizes)
+          model dataset  score  model__parameters
+    0  resnet50    pets   0.93           25557032
+    1  resnet50    cars   0.82           25557032
+    2     vgg16    pets   0.91          138357544
+    """
+    _check_names(model, dataset, target)
+    records = _read_scores(scores, model, dataset, target)
+    ids = {key: records.pop(key).to_numpy() for key in (model, dataset)}
+    heads = pd.DataFrame({**ids, target: records.pop(target)})
+    parts = {role: [] for role in ROLES}
+    for column in records.columns:
+        role = _prefix_role(column) or "pair"
+        parts[role].append(_prefixed(records[[column]], role))
+    for role, table, keys in (("model", models, [model]), ("dataset", datasets, [dataset]), ("pair", pairs, [*ids])):
+        if table is not None:
+            parts[role].append(_prefixed(_rows_for(table, f"{role}s", {key: ids[key] for key in keys}), role))
+    result = pd.concat([heads, *(part for role in ROLES for part in parts[role])], axis=1)
+    twice = result.columns[result.columns.duplicated()]
+    if len(twice):
+        raise ValueError(f"The column {twice[0]!r} comes from more than one place; rename it in one of the tables.")
+    return result
+
+
+def _prefixed(frame, role):
+    names = [c if _prefix_role(c) == role else f"{role}__{c}" for c in frame.columns]
+    return frame.set_axis(names, axis=1)
+
+
+def _read_scores(scores, model, dataset, target):
+    """The long form of the scores: the ids, finite scores and what else was beside them."""
+    table = _keyed_table(scores, "scores", [model, dataset])
+    if dataset not in table.columns and target not in table.columns:
+        table = _unpivot(table, scores, model, dataset, target)
+    _require(table, "scores", {model: "the model ids", dataset: "the dataset ids", target: "the scores"})
+    if not len(table):
+        raise ValueError("scores holds no score; at least 1 is required.")
+    ids = {key: _ids(table[key], key, role) for key, role in ((model, "model"), (dataset, "dataset"))}
+    table[target] = _finite_scores(table[target], target, *ids.values())
+    _check_unique(ids, "scores")
+    return table
+
+
+def _own_index(frame):
+    """The index of a pandas frame, unless it only counts the rows."""
+    index = getattr(frame, "index", None)
+    if not isinstance(index, pd.Index) or (isinstance(index, pd.RangeIndex) and index.name is None):
+        return None
+    return index
+
+
+def _keyed_table(table, name, keys):
+    """A normalised table with a plain index; ids that were in the index are columns."""
+    frame = as_pandas(table, name)
+    index = _own_index(table)
+    lost = [key for key in keys if key not in frame.columns]
+    frame = frame.reset_index(drop=True)
+    if index is not None and lost:
+        if set(lost) <= set(index.names):
+            found = {key: index.get_level_values(key) for key in lost}
+        else:
+            found = {keys[0]: index} if len(keys) == index.nlevels == 1 else {}
+        frame = as_pandas(frame.assign(**{key: np.asarray(values) for key, values in found.items()}))
+    return frame
+
+
+def _require(frame, name, columns):
+    for column, holds in columns.items():
+        if column not in frame.columns:
+            raise ValueError(f"{name} has no column {column!r} with {holds}; its columns are {_listed(frame.columns)}.")
+
+
+def _unpivot(table, scores, model, dataset, target):
+    """One row a cell that holds something, model by model."""
+    index = _own_index(scores)
+    if model in table.columns:
+        models = table.pop(model)
+    elif index is not None:
+        models = as_pandas(pd.DataFrame({model: np.asarray(index)}))[model]
+    elif table.shape[1] and not (isinstance(scores, pd.DataFrame) and is_numeric(table.iloc[:, 0])):
+        models = table.pop(table.columns[0])
+    else:
+        models = pd.Series(np.arange(len(table)))
+    models = _ids(models, model, "model")
+    _check_unique({model: models}, "scores")
+    numeric = all(is_numeric(table[column]) for column in table.columns)
+    cells = table.to_numpy(dtype=np.float64 if numeric else object)
+    rows, columns = np.nonzero(~pd.isna(cells))
+    datasets = pd.Series(list(table.columns), dtype=None if is_numeric(table.columns) else object).to_numpy()
+    return pd.DataFrame({model: models[rows], dataset: datasets[columns], target: cells[rows, columns]})
+
+
+def _rows_for(table, name, ids):
+    """The rows of a metadata table that belong to the ids, one a record."""
+    frame = _keyed_table(table, name, list(ids))
+    _require(frame, name, dict.fromkeys(ids, "its ids"))
+    held = {key: _ids(frame.pop(key), key, name.removesuffix("s")) for key in ids}
+    _check_unique(held, name)
+    held_keys, asked_keys = _joint_codes(held, ids)
+    rows = pd.Index(held_keys).get_indexer(pd.Index(asked_keys))
+    if (rows < 0).any():
+        raise ValueError(f"{name} has no row for {_described(ids, rows < 0)}; every id of scores needs one.")
+    return frame.take(rows).reset_index(drop=True)
+
+
+def _joint_codes(held, asked):
+    """One number for each tuple of ids; -1 for one that is not held."""
+    held_keys, asked_keys = 0, 0
+    for key, values in held.items():
+        known, codes = id_codes(values)
+        found = lookup_ids(known, asked[key])
+        held_keys = held_keys * len(known) + codes
+        asked_keys = np.where((asked_keys < 0) | (found < 0), -1, asked_keys * len(known) + found)
+    return held_keys, asked_keys
+
+
+def _check_unique(ids, name):
+    keys, _ = _joint_codes(ids, ids)
+    again = pd.Series(keys).duplicated().to_numpy()
+    if again.any():
+        raise ValueError(f"{name} has more than one row for {_described(ids, again)}; expected one.")
+
+
+def _described(ids, chosen, most=5):
+    """The distinct ids of the chosen rows in words: ``'a' on 'x', 'b' on 'x'``."""
+    rows = zip(*(values[chosen].tolist() for values in ids.values()), strict=True)
+    said = list(dict.fromkeys(" on ".join(map(repr, row)) for row in rows))
+    return ", ".join(said[:most]) + (f" and {len(said) - most} more" if len(said) > most else "")

@@ -278,6 +278,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         self._check_arguments()
         with _all_or_nothing(self):
             start = self.network_.weights if self.warm_start and hasattr(self, "network_") else None
+            vars(self).pop("validation_scores_", None)
             pairs = read_pairs(self, X, y, sample_weight, reset=True, scores=True)
             graph = build_graph(pairs, self.duplicates)
             _check_size(graph)
@@ -313,8 +314,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
         with _all_or_nothing(self):
             pairs = read_pairs(self, X, y, reset=False, scores=True, missing=True)
-            tables, unknown = self._read_features(pairs)
-            _warn_of_unknown(unknown)
+            tables, _ = self._read_features(pairs)
             columns = {role: getattr(self.graph_, f"{role}_columns") for role in ROLES}
             features = pd.DataFrame(
                 np.hstack([tables[role] for role in ROLES]), columns=[name for role in ROLES for name in columns[role]]
@@ -405,7 +405,8 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         -------
         frame
             Columns ``source, target, layer, head, weight``. The heads of all networks of the ensemble are numbered
-            through; the weights of a target sum to one in each layer and head.
+            through; the weights of a target sum to one in each layer and head (with ``conv="gatconv"`` to less: the
+            rest is what it keeps of itself).
         """
         check_is_fitted(self)
         from .fitting import attention_weights
@@ -454,7 +455,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         for side in (*_SIDES, "pair"):
             columns = list(getattr(graph, f"{side}_columns"))
             lost = [column for column in columns if column not in pairs.features]
-            values = pairs.features.reindex(columns=columns).to_numpy(dtype=np.float64)
+            values = pairs.features.reindex(columns=columns).to_numpy(dtype=np.float64, copy=True)
             if side == "pair":
                 tables[side] = _fill(values, lost, columns, self.network_.scaling["pair_center"])
                 continue
@@ -462,10 +463,9 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             codes = lookup_ids(getattr(graph, f"{side}s"), ids)
             new = codes < 0
             if new.any() and lost and len(lost) < len(columns):
-                raise ValueError(
-                    f"X has no column {lost[0]!r}, which is needed to place the unknown {side} {ids[new.argmax()]!r}."
-                )
-            bare[side] = set(ids[new]) if len(lost) == len(columns) else set()
+                first = ids[new].tolist()[0]
+                raise ValueError(f"X has no column {lost[0]!r}, which is needed to place the unknown {side} {first!r}.")
+            bare[side] = set(ids[new].tolist()) if len(lost) == len(columns) else set()
             values = _fill(values, lost, columns, self.network_.scaling[f"{side}_center"])
             known_table = getattr(graph, f"{side}_features")
             tables[side] = np.where(new[:, None], values, known_table[codes])
@@ -512,7 +512,7 @@ def _check_size(graph):
         ids = getattr(graph, f"{side}s")
         if len(ids) == 1:
             what = "there is nothing to rank" if side == "model" else "how datasets differ cannot be learned"
-            warnings.warn(f"X has a single {side}, {ids[0]!r}: {what}.", UserWarning, stacklevel=4)
+            warnings.warn(f"X has a single {side}, {ids.tolist()[0]!r}: {what}.", UserWarning, stacklevel=4)
 
 
 @contextmanager

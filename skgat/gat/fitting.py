@@ -148,11 +148,11 @@ def _matching(start, config, seed):
 def _hold_out(estimator, graph, seed):
     """Edges to validate on: all those of some datasets, or some edges where there are few datasets."""
     rng = np.random.default_rng(seed)
-    n_held = max(1, round(estimator.validation_fraction * graph.n_datasets))
-    if graph.n_datasets >= 5:
-        return np.isin(graph.edge_datasets, rng.permutation(graph.n_datasets)[:n_held])
-    n_held = max(1, round(estimator.validation_fraction * graph.n_edges))
-    return np.isin(np.arange(graph.n_edges), rng.permutation(graph.n_edges)[:n_held])
+    whole = graph.n_datasets >= 5
+    units = graph.edge_datasets if whole else np.arange(graph.n_edges)
+    n_units = graph.n_datasets if whole else graph.n_edges
+    n_held = min(max(1, round(estimator.validation_fraction * n_units)), n_units - 1)
+    return np.isin(units, rng.permutation(n_units)[:n_held])
 
 
 def _all_visible(edges, task):

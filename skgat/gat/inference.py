@@ -70,7 +70,7 @@ class FrozenNetwork:
         elif self.config["decoder"] == "mlp":
             hidden = _elu(models[..., 1:] + datasets[..., 1:])
             out = out + np.einsum("kpq,kq->kp", hidden, weights["decode.out"])
-        if pair_features.shape[1]:
+        if "decode.pair" in weights:
             hidden = _elu(pair_features @ weights["decode.pair_in"] + weights["decode.pair_bias"])
             out = out + (pair_features @ weights["decode.pair"] + hidden @ weights["decode.pair_out"])[..., 0]
         if self.config["conv"] == "gatconv":

@@ -268,12 +268,13 @@ class HomogeneousNetwork(nn.Module):
         for name, rows in (("ids", n_nodes), ("features", n_in - n_nodes), ("bias", 1)):
             values = (torch.rand((members, rows, width), generator=generator) * 2 - 1) * bound
             self.into[name] = nn.Parameter(values)
-        self.convs = nn.ModuleList(
-            nn.ModuleList(GATConv(width, width, heads=config["n_heads"], concat=False) for _ in range(members))
-            for _ in range(config["n_layers"])
-        )
+        # torch_geometric draws from the global stream, which is put back; we draw again from ours.
+        with torch.random.fork_rng(devices=[]):
+            self.convs = nn.ModuleList(
+                nn.ModuleList(GATConv(width, width, heads=config["n_heads"], concat=False) for _ in range(members))
+                for _ in range(config["n_layers"])
+            )
         for parameter in self.convs.parameters():
-            # torch_geometric draws from the global stream; draw again from ours.
             if parameter.ndim > 1:
                 bound = math.sqrt(6.0 / (parameter.shape[-1] + parameter.shape[-2]))
                 parameter.data = (torch.rand(parameter.shape, generator=generator) * 2 - 1) * bound

@@ -107,10 +107,10 @@ def fit_target(kind, graph, dataset_features, sigmoid=False):
     else:
         center = float(np.average(values, weights=weights))
         scale = float(np.sqrt(np.average((values - center) ** 2, weights=weights)))
-        # Scores that differ by rounding only are constant.
-        scale = scale if scale > 1e-12 * max(abs(center), 1e-300) else 1.0
+        # Scores that differ by rounding only are constant, and so is what is predicted.
+        scale = scale if scale > 1e-12 * max(abs(center), 1e-300) else 0.0
     fitted = TargetScale(kind, float(center), float(scale), bounds, levels, spreads, coefficients)
-    return (values - center) / scale, fitted
+    return (values - center) / (scale or 1.0), fitted
 
 
 def _bounds(scores, strict):

@@ -74,7 +74,8 @@ class Trainer:
         )
         self.schedule = None
         if settings["schedule"]:
-            steps = max(settings["max_iter"], 2)
+            # With five steps or fewer the rise takes no step at all, by which torch would divide.
+            steps = max(settings["max_iter"], 6)
             self.schedule = torch.optim.lr_scheduler.OneCycleLR(
                 self.optimizer, settings["learning_rate"], total_steps=steps, pct_start=0.2
             )

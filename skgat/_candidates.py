@@ -1,0 +1,195 @@
+"""The candidates for each dataset: paired, scored, ordered."""
+
+__all__ = ["Request", "rank_candidates"]
+
+import copy
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import check_random_state
+
+from ._entities import read_entities
+from ._fitted import as_ids, inspect_recommender
+from ._frames import as_pandas, is_frame
+from .records import id_codes, lookup_ids
+
+_STRATEGIES = ("mean", "ucb", "thompson")
+
+
+@dataclass(frozen=True)
+class Request:
+    """How to rank; the arguments of :func:`skgat.recommend` of the same names."""
+
+    k: int | None
+    strategy: str
+    exclude_known: bool
+    random_state: object
+    exploration: float
+
+    def __post_init__(self):
+        if self.k is not None and (not isinstance(self.k, Integral) or isinstance(self.k, bool) or self.k < 1):
+            raise ValueError(f"Got k={self.k!r}, but expected an integer of at least 1, or None for all candidates.")
+        if self.strategy not in _STRATEGIES:
+            raise ValueError(f"Got strategy={self.strategy!r}, but expected one of {list(_STRATEGIES)}.")
+        if not isinstance(self.exploration, Real) or not np.isfinite(self.exploration) or self.exploration < 0:
+            raise ValueError(f"Got exploration={self.exploration!r}, but expected a finite number of at least 0.")
+
+
+def rank_candidates(recommender, datasets, models, context, request):
+    """Do what :func:`skgat.recommend` says.
+
+    Parameters
+    ----------
+    recommender : estimator
+    datasets, models, context : see :func:`skgat.recommend`
+    request : Request
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    knowledge = inspect_recommender(recommender)
+    if request.strategy != "mean" and not knowledge.has_std():
+        raise ValueError(
+            f"strategy={request.strategy!r} needs to know how sure each prediction is, but "
+            f'{type(knowledge.regressor).__name__}.predict has no return_std; use strategy="mean".'
+        )
+    context = None if context is None else _read_context(context, knowledge)
+    datasets = read_entities(datasets, "dataset", knowledge, _unnamed(knowledge, context))
+    models = _read_models(models, knowledge)
+    if request.k is not None and request.k > len(models):
+        raise ValueError(
+            f"Got k={request.k}, but there are only {len(models)} candidate models; pass a smaller k, or k=None for "
+            "all of them."
+        )
+    regressor = knowledge.regressor if context is None else _taught(knowledge, context, datasets)
+    pairs = _pair(datasets, models, knowledge)
+    mean, std = _predict(knowledge, regressor, pairs)
+    known = _known(datasets, models, knowledge, context) if request.exclude_known else np.zeros(len(mean), dtype=bool)
+    return _ordered(datasets, models, mean, std, known, request)
+
+
+def _read_models(models, knowledge):
+    """The candidates in the canonical order, so that neither ties nor draws depend on the order of the call."""
+    if models is None:
+        models = knowledge.ids["model"]
+        if models is None:
+            raise ValueError("The recommender does not tell which models it knows; pass the candidates as models.")
+    candidates = read_entities(models, "model", knowledge, "new model")
+    ordered, codes = id_codes(candidates.ids)
+    order = np.empty(len(ordered), dtype=np.int64)
+    order[codes] = np.arange(len(ordered))
+    return candidates.take(order)
+
+
+def _read_context(context, knowledge):
+    if not is_frame(context):
+        raise TypeError(f"context must be a frame of records, got {type(context).__name__}.")
+    if not hasattr(knowledge.regressor, "partial_fit"):
+        name = type(knowledge.regressor).__name__
+        raise ValueError(
+            f"context needs a recommender that can take in further records, but {name} has no partial_fit; leave "
+            "context out, or fit again with the records included."
+        )
+    frame = as_pandas(context, "context").reset_index(drop=True)
+    for role, column in knowledge.names.items():
+        if column not in frame.columns:
+            raise ValueError(f"context has no column {column!r} with the {_MEANINGS[role]}.")
+    if not len(frame):
+        raise ValueError("context is an empty frame, but expected at least 1 record; pass None for no context.")
+    return frame
+
+
+_MEANINGS = {"model": "model ids", "dataset": "dataset ids", "target": "scores"}
+
+
+def _unnamed(knowledge, context):
+    """What a dataset without an id is called."""
+    if context is not None:
+        ids = context[knowledge.names["dataset"]].dropna().unique()
+        if len(ids) == 1:
+            return ids[0]
+    known = knowledge.ids["dataset"]
+    name, taken = "new dataset", set() if known is None else set(known)
+    while name in taken:
+        name += "'"
+    return name
+
+
+def _taught(knowledge, context, datasets):
+    """A copy of the regressor that has taken in the context."""
+    names = knowledge.names
+    records = context.drop(columns=names["target"])
+    row = lookup_ids(datasets.ids, as_ids(records[names["dataset"]]))
+    for column in datasets.metadata.columns.difference(records.columns, sort=False):
+        # The caller described the dataset once; its records need not repeat it.
+        values = datasets.metadata[column].reset_index(drop=True)
+        records[column] = values.reindex(row).to_numpy()
+    regressor = copy.deepcopy(knowledge.regressor)
+    scores = pd.to_numeric(context[names["target"]], errors="coerce")
+    return regressor.partial_fit(knowledge.transform(records), scores.to_numpy(dtype=np.float64))
+
+
+def _pair(datasets, models, knowledge):
+    """All pairs, dataset by dataset, as a frame of records without scores."""
+    of_dataset = np.repeat(np.arange(len(datasets)), len(models))
+    of_model = np.tile(np.arange(len(models)), len(datasets))
+    datasets, models = datasets.take(of_dataset), models.take(of_model)
+    ids = pd.DataFrame({knowledge.names["model"]: models.ids, knowledge.names["dataset"]: datasets.ids})
+    return pd.concat([ids.infer_objects(), models.metadata, datasets.metadata], axis=1)
+
+
+def _predict(knowledge, regressor, pairs):
+    X = knowledge.transform(pairs)
+    if knowledge.has_std():
+        mean, std = regressor.predict(X, return_std=True)
+        return np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)
+    mean = np.asarray(regressor.predict(X), dtype=np.float64)
+    return mean, np.full(len(mean), np.nan)
+
+
+def _known(datasets, models, knowledge, context):
+    """Which of the pairs have a score already."""
+    known = np.zeros((len(datasets), len(models)), dtype=bool)
+    sources = [] if knowledge.pairs is None else [knowledge.pairs]
+    if knowledge.pairs is None:
+        seen = knowledge.ids["dataset"]
+        met = None if seen is None else datasets.ids[lookup_ids(seen, datasets.ids) >= 0]
+        if met is None or len(met):
+            which = "" if met is None else f" with dataset {met[0]!r}"
+            raise ValueError(
+                "exclude_known=True needs a recommender that remembers the pairs it was fitted on, but no step of this "
+                f"one does; it cannot tell which models were tried{which}."
+            )
+    if context is not None:
+        sources.append(tuple(as_ids(context[knowledge.names[role]]) for role in ("model", "dataset")))
+    for of_models, of_datasets in sources:
+        row, column = lookup_ids(datasets.ids, of_datasets), lookup_ids(models.ids, of_models)
+        asked = (row >= 0) & (column >= 0)
+        known[row[asked], column[asked]] = True
+    return known.ravel()
+
+
+def _ordered(datasets, models, mean, std, known, request):
+    if request.strategy == "ucb":
+        key = mean + request.exploration * std
+    elif request.strategy == "thompson":
+        key = check_random_state(request.random_state).normal(mean, std)
+    else:
+        key = mean
+    of_dataset = np.repeat(np.arange(len(datasets)), len(models))
+    order = np.lexsort((-key, known, of_dataset))
+    rank = np.tile(np.arange(1, len(models) + 1), len(datasets))
+    kept = ~known[order] & (rank <= (request.k or len(models)))
+    order, rank = order[kept], rank[kept]
+    return pd.DataFrame(
+        {
+            "dataset": datasets.ids[of_dataset[order]],
+            "rank": rank,
+            "model": models.ids[order % len(models)],
+            "score": mean[order],
+            "std": std[order],
+        }
+    ).infer_objects()

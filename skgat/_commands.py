@@ -1,0 +1,222 @@
+"""The four commands of ``skgat``: reading tables, calling the library, printing."""
+
+__all__ = ["demo", "evaluate", "fit", "recommend"]
+
+import ast
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import cross_validate
+from sklearn.pipeline import Pipeline
+
+from . import model_selection, persistence
+from ._fitted import as_ids, inspect_recommender
+from .baselines import BiasRegressor
+from .datasets import load_vision_zoo
+from .encoder import MetadataEncoder
+from .gat import TransferabilityGAT
+from .metrics import ranking_scorer, top_k_regret, weighted_kendall
+from .recommend import recommend as rank
+from .records import make_records
+
+
+def demo(args):
+    """Hold one dataset of the bundled zoo out, rank its models and print them beside the truth."""
+    zoo = load_vision_zoo()
+    known = zoo.datasets["dataset"].tolist()
+    if args.dataset not in known:
+        raise ValueError(f"Got --dataset {args.dataset}, but expected one of {', '.join(known)}.")
+    held_out = zoo.records["dataset"] == args.dataset
+    history, truth = zoo.records[~held_out], zoo.records[held_out].set_index("model")["score"]
+    new = zoo.datasets[zoo.datasets["dataset"] == args.dataset]
+    print(f"Learning from {len(history)} results of {truth.size} models on {len(known) - 1} datasets ...")
+    started = time.perf_counter()
+    pipeline = _pipeline(seed=args.seed).fit(history)
+    ranking = rank(pipeline, new, k=None)
+    baseline = rank(BiasRegressor().fit(history), args.dataset, k=None)
+    print(f"Ranked for {args.dataset!r}, which it has not seen ({time.perf_counter() - started:.1f} s):\n")
+    true_rank = truth.rank(ascending=False, method="min").astype(int)
+    table = pd.DataFrame(
+        {
+            "rank": ranking["rank"],
+            "model": ranking["model"],
+            "predicted": ranking["score"],
+            "std": ranking["std"],
+            "true score": ranking["model"].map(truth),
+            "true rank": ranking["model"].map(true_rank),
+        }
+    )
+    print(_text(table))
+    print()
+    print(_text(_demo_quality(truth, {"TransferabilityGAT": ranking, "additive baseline": baseline})))
+
+
+def _demo_quality(truth, rankings):
+    rows = []
+    for name, ranking in rankings.items():
+        pair = ranking["model"].map(truth), ranking["score"]
+        groups = ranking["dataset"]
+        quality = {
+            "weighted Kendall": weighted_kendall(*pair, groups=groups),
+            "top-1 regret": top_k_regret(*pair, groups=groups, k=1),
+        }
+        rows.append({"": name, **quality})
+    return pd.DataFrame(rows)
+
+
+def fit(args):
+    """Fit the default pipeline on a table of records and save it."""
+    folder = Path(args.output).resolve().parent
+    if not folder.is_dir():
+        raise ValueError(f"Got --output {args.output}, but there is no folder {str(folder)!r}.")
+    records = _read_records(args)
+    started = time.perf_counter()
+    pipeline = _pipeline(args).fit(records)
+    persistence.save(pipeline, args.output)
+    n_models, n_datasets = (records[column].nunique() for column in (args.model_column, args.dataset_column))
+    print(
+        f"Saved {args.output}: {n_models} models, {n_datasets} datasets, {len(records)} records, fitted in "
+        f"{time.perf_counter() - started:.1f} s."
+    )
+
+
+def recommend(args):
+    """Rank models for datasets with a saved recommender."""
+    recommender = persistence.load(args.file)
+    knowledge = inspect_recommender(recommender)
+    ranking = rank(
+        recommender,
+        _datasets(args.dataset, knowledge),
+        None if args.models is None else _read_known(args.models, knowledge),
+        k=args.k,
+        strategy=args.strategy,
+        exclude_known=args.exclude_known,
+        context=None if args.context is None else _read_known(args.context, knowledge),
+        random_state=args.seed,
+    )
+    if args.json:
+        print(json.dumps(json.loads(ranking.to_json(orient="records", double_precision=15)), indent=2))
+    else:
+        print(_text(ranking))
+
+
+def evaluate(args):
+    """Cross-validate the default pipeline and the additive baseline."""
+    records = _read_records(args)
+    metrics = list(dict.fromkeys(args.metrics or ["weighted_kendall"]))
+    names = {"dataset": args.dataset_column, "target": args.target}
+    scoring = {metric: ranking_scorer(metric, **names) for metric in metrics}
+    contestants = {"gat": _pipeline(args)}
+    if args.baseline:
+        contestants["additive"] = BiasRegressor(model=args.model_column, **names)
+    splitter = _splitter(args)
+    started = time.perf_counter()
+    folds = {}
+    for name, estimator in contestants.items():
+        results = cross_validate(estimator, records, cv=splitter, scoring=scoring, error_score="raise")
+        # A scorer gives losses a minus sign; a reader wants them as they are.
+        folds[name] = {m: results[f"test_{m}"] * (-1 if m == "top_k_regret" else 1) for m in metrics}
+    n_folds = len(results["fit_time"])
+    print(
+        f"{args.cv}, {n_folds} folds of {len(records)} records, gat = TransferabilityGAT "
+        f"({time.perf_counter() - started:.1f} s)\n"
+    )
+    print(_text(_summary(folds, metrics), digits=4))
+    print("\nper fold:\n")
+    columns = {f"{m} {name}": values[m] for m in metrics for name, values in folds.items()}
+    print(_text(pd.DataFrame({"fold": range(1, n_folds + 1), **columns}), digits=4))
+
+
+def _summary(folds, metrics):
+    rows = []
+    for metric in metrics:
+        row = {"metric": metric}
+        for name, values in folds.items():
+            defined = values[metric][~np.isnan(values[metric])]
+            row[f"{name} mean"] = defined.mean() if len(defined) else np.nan
+            row[f"{name} se"] = defined.std(ddof=1) / np.sqrt(len(defined)) if len(defined) > 1 else np.nan
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _splitter(args):
+    columns = {"model": args.model_column, "dataset": args.dataset_column}
+    if args.cv == "leave-datasets-out":
+        return model_selection.LeaveDatasetsOut(args.folds, dataset=args.dataset_column)
+    if args.cv == "leave-models-out":
+        return model_selection.LeaveModelsOut(args.folds, model=args.model_column)
+    if args.cv == "leave-both-out":
+        return model_selection.LeaveBothOut(args.folds, **columns)
+    return model_selection.MissingEdges(n_splits=args.folds, random_state=args.seed, **columns)
+
+
+def _pipeline(args=None, seed=0):
+    names, settings = {}, []
+    if args is not None:
+        names = {"model": args.model_column, "dataset": args.dataset_column, "target": args.target}
+        settings, seed = args.settings, args.seed
+    steps = [("encode", MetadataEncoder(**names)), ("gat", TransferabilityGAT(random_state=seed, **names))]
+    return Pipeline(steps).set_params(**dict(_setting(text) for text in settings))
+
+
+def _setting(text):
+    name, equals, value = text.partition("=")
+    if not equals or "." not in name:
+        raise ValueError(f"Got --set {text}, but expected STEP.NAME=VALUE, such as gat.hidden_dim=32.")
+    return name.replace(".", "__", 1), _literal(value)
+
+
+def _literal(text):
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _read_records(args):
+    scores = _read_table(args.records)
+    tables = {role: getattr(args, role) for role in ("models", "datasets", "pairs")}
+    tables = {role: _read_table(path) for role, path in tables.items() if path is not None}
+    ids = {args.model_column, args.dataset_column}
+    if not tables and ids <= set(scores.columns):
+        return scores
+    return make_records(scores, **tables, model=args.model_column, dataset=args.dataset_column, target=args.target)
+
+
+def _read_table(path):
+    name = str(path).lower()
+    if name.endswith((".csv", ".csv.gz")):
+        return pd.read_csv(path)
+    if name.endswith(".tsv"):
+        return pd.read_csv(path, sep="\t")
+    if name.endswith((".parquet", ".pq")):
+        return pd.read_parquet(path)
+    raise ValueError(f"Got the table {str(path)!r}, but expected a file that ends in .csv, .csv.gz, .tsv or .parquet.")
+
+
+def _datasets(text, knowledge):
+    if Path(text).suffix.lower() in (".csv", ".gz", ".tsv", ".parquet", ".pq"):
+        return _read_known(text, knowledge)
+    known = {str(id_): id_ for id_ in knowledge.ids["dataset"]}
+    if text not in known:
+        shown = ", ".join(list(known)[:10]) + (", ..." if len(known) > 10 else "")
+        raise ValueError(f"Got --dataset {text}, but expected a table (.csv or .parquet) or a known dataset: {shown}.")
+    return known[text]
+
+
+def _read_known(path, knowledge):
+    """A table in which the ids have the types they had in fit, whatever this file alone makes of them."""
+    frame = _read_table(path)
+    for role in ("model", "dataset"):
+        column = knowledge.names[role]
+        if column in frame.columns:
+            known = {str(id_): id_ for id_ in knowledge.ids[role]}
+            frame[column] = [known.get(str(id_), id_) for id_ in as_ids(frame[column])]
+    return frame
+
+
+def _text(table, digits=3):
+    return table.to_string(index=False, float_format=lambda value: f"{value:.{digits}f}", na_rep="-")

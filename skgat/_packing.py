@@ -1,0 +1,188 @@
+"""What the file format cannot hold, taken apart before saving and put together again after loading.
+
+Frames, arrays of Python objects and dictionaries become arrays and JSON text. Nothing here runs code that a file
+brings along.
+"""
+
+__all__ = ["Packed", "pack", "unpack"]
+
+import json
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+_SCALARS = (str, int, float, bool, type(None))
+
+
+class Packed:
+    """One thing taken apart: its kind, and its content in arrays, text and lists."""
+
+    def __init__(self, kind, content):
+        self.kind = kind
+        self.content = content
+
+
+def pack(obj):
+    """Copy ``obj`` with everything replaced that the file format cannot hold; ``obj`` itself stays as it is."""
+    return _pack(obj, {})
+
+
+def _pack(obj, seen):
+    if id(obj) in seen:
+        return seen[id(obj)][1]
+    kind = type(obj)
+    if kind in (list, dict) and obj and _is_plain(obj):
+        packed = Packed("json", json.dumps(obj))
+    elif kind in (list, tuple):
+        packed = kind(_pack(item, seen) for item in obj)
+    elif kind is dict:
+        packed = _pack_dict(obj, seen)
+    elif isinstance(obj, pd.DataFrame):
+        columns = [_pack_values(obj.iloc[:, i], seen) for i in range(obj.shape[1])]
+        packed = Packed("frame", [_pack(obj.index, seen), _pack(obj.columns, seen), columns])
+    elif isinstance(obj, pd.Series):
+        packed = Packed("series", [_pack(obj.index, seen), _pack(obj.name, seen), _pack_values(obj, seen)])
+    elif isinstance(obj, pd.Index):
+        packed = _pack_index(obj, seen)
+    elif isinstance(obj, pd.Timestamp):
+        packed = Packed("timestamp", obj.isoformat())
+    elif kind is np.ndarray and obj.dtype == object:
+        packed = _pack_objects(obj, seen)
+    elif _has_parts(obj):
+        return _pack_parts(obj, seen)
+    else:
+        return obj
+    # The original is kept beside its copy, so that no other object can take its identity meanwhile.
+    seen[id(obj)] = (obj, packed)
+    return packed
+
+
+def _is_plain(obj):
+    kind = type(obj)
+    if kind is list:
+        return all(_is_plain(item) for item in obj)
+    if kind is dict:
+        return all(type(key) is str and _is_plain(value) for key, value in obj.items())
+    return kind in _SCALARS
+
+
+def _pack_dict(obj, seen):
+    values = {key: _pack(value, seen) for key, value in obj.items()}
+    if all(type(key) is str for key in obj):
+        return values
+    return Packed("dict", [_pack(list(values), seen), list(values.values())])
+
+
+def _pack_index(index, seen):
+    if isinstance(index, pd.MultiIndex):
+        raise TypeError("a frame with a MultiIndex cannot be saved")
+    name = _pack(index.name, seen)
+    if isinstance(index, pd.RangeIndex):
+        return Packed("range", [index.start, index.stop, index.step, name])
+    return Packed("index", [name, _pack_values(index, seen)])
+
+
+def _pack_values(column, seen):
+    """The values of a column as an array, and the name of its dtype where numpy does not have it."""
+    if isinstance(column.dtype, np.dtype):
+        return [_pack(column.to_numpy(), seen), None]
+    return [_pack(column.to_numpy(dtype=object), seen), str(column.dtype)]
+
+
+def _pack_objects(array, seen):
+    items = array.ravel().tolist()
+    content = json.dumps(items) if _is_plain(items) else [_pack(item, seen) for item in items]
+    return Packed("objects", [content, list(array.shape)])
+
+
+def _has_parts(obj):
+    ours = type(obj).__module__.partition(".")[0] == "skgat" and hasattr(obj, "__dict__")
+    return (ours or isinstance(obj, BaseEstimator)) and not isinstance(obj, type)
+
+
+def _pack_parts(obj, seen):
+    shell = object.__new__(type(obj))
+    seen[id(obj)] = (obj, shell)
+    # Callbacks watch a fit; they are no part of what was learned.
+    parts = {name: _pack(value, seen) for name, value in vars(obj).items() if not name.startswith("_skl_")}
+    vars(shell).update(parts)
+    return shell
+
+
+def unpack(obj):
+    """Put together what :func:`pack` took apart; estimators are completed in place."""
+    return _unpack(obj, {})
+
+
+def _unpack(obj, seen):
+    if id(obj) in seen:
+        return seen[id(obj)][1]
+    kind = type(obj)
+    if kind is Packed:
+        whole = _BUILDERS[obj.kind](obj.content, seen)
+    elif kind in (list, tuple):
+        whole = kind(_unpack(item, seen) for item in obj)
+    elif kind is dict:
+        whole = {key: _unpack(value, seen) for key, value in obj.items()}
+    elif _has_parts(obj):
+        seen[id(obj)] = (obj, obj)
+        vars(obj).update({name: _unpack(value, seen) for name, value in vars(obj).items()})
+        return obj
+    else:
+        return obj
+    seen[id(obj)] = (obj, whole)
+    return whole
+
+
+def _build_frame(content, seen):
+    index, names, columns = content
+    index = _unpack(index, seen)
+    built = {i: _series(column, index, None, seen) for i, column in enumerate(columns)}
+    frame = pd.DataFrame(built, index=index, columns=range(len(columns)))
+    frame.columns = _unpack(names, seen)
+    return frame
+
+
+def _build_series(content, seen):
+    index, name, values = content
+    return _series(values, _unpack(index, seen), _unpack(name, seen), seen)
+
+
+def _series(packed, index, name, seen):
+    values, dtype = _unpack(packed[0], seen), packed[1]
+    return pd.Series(values, index=index, dtype=dtype or values.dtype, name=name)
+
+
+def _build_index(content, seen):
+    name, (packed, dtype) = content
+    values = _unpack(packed, seen)
+    return pd.Index(values, dtype=dtype or values.dtype, name=_unpack(name, seen))
+
+
+def _build_range(content, seen):
+    start, stop, step, name = content
+    return pd.RangeIndex(start, stop, step, name=_unpack(name, seen))
+
+
+def _build_objects(content, seen):
+    items, shape = content
+    items = json.loads(items) if isinstance(items, str) else [_unpack(item, seen) for item in items]
+    return np.fromiter(items, dtype=object, count=len(items)).reshape(shape)
+
+
+def _build_dict(content, seen):
+    keys, values = (_unpack(part, seen) for part in content)
+    return dict(zip(keys, values, strict=True))
+
+
+_BUILDERS = {
+    "json": lambda content, seen: json.loads(content),
+    "dict": _build_dict,
+    "frame": _build_frame,
+    "series": _build_series,
+    "index": _build_index,
+    "range": _build_range,
+    "objects": _build_objects,
+    "timestamp": lambda content, seen: pd.Timestamp(content),
+}

@@ -1,0 +1,196 @@
+"""Saving a fitted recommender to a file that runs no code when it is loaded."""
+
+__all__ = ["load", "save"]
+
+import io
+import json
+import os
+import re
+import zipfile
+from pathlib import Path
+
+from .exceptions import PersistenceError
+
+#: Counts up when a file of an older skgat can no longer be read as it is.
+_FORMAT = 1
+_HEADER = "skgat.json"
+
+#: The only types that a file may hold beside scikit-learn's estimators, numpy's arrays and Python's containers.
+_TRUSTED = (
+    "numpy.dtype",
+    "sklearn.tree._tree.Tree",
+    "skgat._packing.Packed",
+    "skgat._columns.Categories",
+    "skgat._columns.Numbers",
+    "skgat._columns.Words",
+    "skgat.baselines.BiasRegressor",
+    "skgat.encoder.MetadataEncoder",
+    "skgat.gat.estimator.TransferabilityGAT",
+    "skgat.gat.inference.FrozenNetwork",
+    "skgat.gat.targets.TargetScale",
+    "skgat.graph.Graph",
+)
+
+
+def save(recommender, path):
+    """Save a fitted recommender.
+
+    The file is a skops archive: arrays and text, from which :func:`load` builds only types of a fixed list. It is
+    written under a temporary name beside ``path`` and renamed when complete, so that a failure on the way leaves
+    what was there before.
+
+    Parameters
+    ----------
+    recommender : estimator
+        An estimator of skgat or a Pipeline that holds one, with scikit-learn's estimators beside it. What the file
+        could not hold safely is refused; ``joblib.dump`` takes everything that can be pickled.
+    path : str or path-like
+        Where to; an existing file is replaced.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from skgat.baselines import BiasRegressor
+    >>> from skgat.persistence import load, save
+    >>> records = pd.DataFrame({"model": ["a", "b"], "dataset": ["x", "x"], "score": [0.5, 0.7]})
+    >>> bias = BiasRegressor().fit(records)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(bias, Path(folder) / "bias.skgat")
+    ...     loaded = load(Path(folder) / "bias.skgat")
+    >>> bool((loaded.predict(records) == bias.predict(records)).all())
+    True
+    """
+    from skops.io import dumps, get_untrusted_types
+
+    from ._packing import pack
+
+    name = type(recommender).__name__
+    try:
+        data = dumps(pack(recommender))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise PersistenceError(f"{name} cannot be saved: {error}. joblib.dump may take it.") from error
+    refused = sorted(set(get_untrusted_types(data=data)) - set(_TRUSTED))
+    if refused:
+        raise PersistenceError(
+            f"{name} cannot be saved: it holds {', '.join(refused)}, which load would refuse to build. "
+            "Save a part without it (such as best_estimator_), or use joblib.dump."
+        )
+    _write_atomically(Path(os.path.realpath(path)), _with_header(data))
+
+
+def _with_header(data):
+    import numpy
+    import pandas
+    import sklearn
+
+    libraries = {module.__name__: module.__version__ for module in (numpy, pandas, sklearn)}
+    header = {"format": _FORMAT, "skgat": _own_version(), **libraries}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(_HEADER, json.dumps(header))
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "schema.json":
+                # skops indents it for human readers, which makes it two thirds blanks.
+                content = json.dumps(json.loads(content), separators=(",", ":"))
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def _own_version():
+    from . import __version__
+
+    return __version__
+
+
+def _write_atomically(path, data):
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def load(path):
+    """Load a recommender that :func:`save` wrote, without running any code from the file.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    recommender : estimator
+        It predicts what the saved one predicted, to the bit.
+
+    Raises
+    ------
+    PersistenceError
+        When the file is damaged, was not written by skgat, comes from a newer skgat, or holds a type that is not
+        on skgat's list.
+    FileNotFoundError
+        When there is no such file.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise PersistenceError(f"{str(path)!r} is a folder, but expected a file that skgat saved.")
+    data = path.read_bytes()
+    _check_archive(data, path)
+    return _build(data, path)
+
+
+def _check_archive(data, path):
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            header = json.loads(archive.read(_HEADER)) if _HEADER in archive.namelist() else None
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
+        raise PersistenceError(
+            f"{str(path)!r} is not a file that skgat saved, or it is damaged or cut off ({error})."
+        ) from error
+    if not isinstance(header, dict) or not {"format", "skgat"} <= header.keys():
+        raise PersistenceError(f"{str(path)!r} is an archive, but not one that skgat saved: it has no {_HEADER} entry.")
+    if header["format"] != _FORMAT or _release(header["skgat"]) > _release(_own_version()):
+        raise PersistenceError(
+            f"{str(path)!r} was saved by skgat {header['skgat']} (format {header['format']}), which is newer than this "
+            f"skgat {_own_version()} (format {_FORMAT}); update skgat to load it."
+        )
+    # save stores without compression, so nothing can unfold into more than the file's own size.
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or (
+        sum(entry.file_size for entry in entries) > len(data)
+    ):
+        raise PersistenceError(f"{str(path)!r} is not as skgat saves files: its entries are compressed or overlap.")
+
+
+def _release(version):
+    return tuple(int(number) for number in re.findall(r"\d+", str(version))[:3])
+
+
+def _build(data, path):
+    from skops.io import get_untrusted_types, loads
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    from ._packing import unpack
+    from ._trees import check_trees
+
+    try:
+        recommender = unpack(loads(data, trusted=list(_TRUSTED)))
+        check_trees(recommender)
+    except UntrustedTypesFoundException as error:
+        refused = sorted(set(get_untrusted_types(data=data)) - set(_TRUSTED))
+        raise PersistenceError(
+            f"{str(path)!r} holds {', '.join(refused)}, which is not on skgat's list of types to load; nothing was "
+            "loaded."
+        ) from error
+    except Exception as error:
+        raise PersistenceError(
+            f"{str(path)!r} is damaged or needs other versions of the libraries ({type(error).__name__}: {error})."
+        ) from error
+    return recommender

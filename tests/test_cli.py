@@ -1,0 +1,296 @@
+"""The command line, from arguments to what is printed, and what a user sees when something is wrong."""
+
+import functools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import skgat
+from skgat import _commands, cli, persistence, recommend
+from skgat.baselines import BiasRegressor
+from skgat.datasets import load_vision_zoo
+from skgat.metrics import RANKING_SCORERS, weighted_kendall
+from skgat.model_selection import LeaveDatasetsOut
+
+ROOT = Path(skgat.__file__).parent.parent
+QUICK = [f"--set=gat.{s}" for s in ("hidden_dim=8", "n_heads=2", "n_estimators=2", "max_iter=8", "device='cpu'")]
+
+
+@pytest.fixture(scope="module")
+def zoo():
+    return load_vision_zoo()
+
+
+@pytest.fixture(scope="module")
+def folder(zoo, tmp_path_factory):
+    """Tables of the vision zoo without its dataset "pets", and what was fitted on them."""
+    folder = tmp_path_factory.mktemp("tables")
+    known = zoo.records["dataset"] != "pets"
+    zoo.records[known].to_csv(folder / "records.csv", index=False)
+    zoo.records[known].to_parquet(folder / "records.parquet")
+    zoo.records.loc[known, ["model", "dataset", "score"]].to_csv(folder / "scores.csv", index=False)
+    zoo.models.to_csv(folder / "models.csv", index=False)
+    zoo.datasets.to_csv(folder / "datasets.csv", index=False)
+    new = zoo.datasets[zoo.datasets["dataset"] == "pets"]
+    new.to_csv(folder / "new.csv", index=False)
+    new.drop(columns="dataset").to_csv(folder / "nameless.csv", index=False)
+    zoo.records.loc[~known, ["model", "dataset", "score"]].head(3).to_csv(folder / "few.csv", index=False)
+    assert cli.main(["fit", str(folder / "records.csv"), "-o", str(folder / "zoo.skgat"), *QUICK]) == 0
+    return folder
+
+
+@pytest.fixture
+def run(folder, monkeypatch, capsys):
+    """Run a command in the folder of the tables; gives the status and what was printed."""
+    monkeypatch.chdir(folder)
+
+    def run(*argv):
+        capsys.readouterr()
+        try:
+            status = cli.main([*map(str, argv)])
+        except SystemExit as error:
+            status = error.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_fit_says_what_it_learned_from(run, folder):
+    status, out, err = run("fit", "records.parquet", "-o", "again.skgat", *QUICK)
+    assert (status, err) == (0, "")
+    assert re.match(r"Saved again.skgat: 23 models, 10 datasets, 230 records, fitted in \d+\.\d s\.\n$", out)
+    one, two = (persistence.load(folder / name) for name in ("zoo.skgat", "again.skgat"))
+    records = pd.read_csv(folder / "records.csv")
+    np.testing.assert_array_equal(one.predict(records), two.predict(records))
+    assert one["gat"].get_params()["hidden_dim"] == 8
+    assert one["gat"].get_params()["random_state"] == 0
+
+
+def test_fit_joins_tables(run, folder):
+    tables = ["--models", "models.csv", "--datasets", "datasets.csv"]
+    assert run("fit", "scores.csv", *tables, "-o", "joined.skgat", *QUICK)[0] == 0
+    one, two = (persistence.load(folder / name) for name in ("zoo.skgat", "joined.skgat"))
+    assert set(one["encode"].roles_) == set(two["encode"].roles_)
+
+
+def test_fit_reads_wide_tables_and_other_names(run, folder, zoo):
+    wide = zoo.records.pivot(index="model", columns="dataset", values="score").rename_axis("arch").reset_index()
+    wide.to_csv(folder / "wide.csv", index=False)
+    names = ["--model-column", "arch", "--dataset-column", "task", "--target", "accuracy"]
+    status, out, _ = run("fit", "wide.csv", "-o", "wide.skgat", *names, *QUICK, "--set", "encode.max_components=4")
+    assert status == 0
+    assert "23 models, 11 datasets, 253 records" in out
+    loaded = persistence.load(folder / "wide.skgat")
+    assert loaded["encode"].get_params()["max_components"] == 4
+    assert set(recommend(loaded, "pets", k=3)["model"]) <= set(zoo.models["model"])
+
+
+def test_recommend_prints_the_ranking(run, folder):
+    expected = recommend(persistence.load(folder / "zoo.skgat"), pd.read_csv(folder / "new.csv"), k=4)
+    status, out, err = run("recommend", "zoo.skgat", "--dataset", "new.csv", "-k", 4)
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].split() == ["dataset", "rank", "model", "score", "std"]
+    assert [line.split()[2] for line in lines[1:]] == expected["model"].tolist()
+    status, out, _ = run("recommend", "zoo.skgat", "--dataset", "new.csv", "-k", 4, "--json")
+    pd.testing.assert_frame_equal(pd.DataFrame(json.loads(out)), expected)
+
+
+def test_recommend_for_a_known_dataset_and_for_one_without_an_id(run):
+    assert {row["dataset"] for row in json.loads(run("recommend", "zoo.skgat", "--dataset", "dtd", "--json")[1])} == {
+        "dtd"
+    }
+    out = run("recommend", "zoo.skgat", "--dataset", "nameless.csv", "--json")[1]
+    assert {row["dataset"] for row in json.loads(out)} == {"new dataset"}
+
+
+def test_recommend_takes_candidates_context_and_strategy(run, folder):
+    ask = ["recommend", "zoo.skgat", "--dataset", "new.csv", "--json", "-k", 23]
+    plain = json.loads(run(*ask)[1])
+    taught = json.loads(run(*ask, "--context", "few.csv")[1])
+    assert {r["model"]: r["score"] for r in plain} != {r["model"]: r["score"] for r in taught}
+    left = json.loads(run(*ask, "--context", "few.csv", "--exclude-known")[1])
+    assert {r["model"] for r in plain} - {r["model"] for r in left} == set(pd.read_csv(folder / "few.csv")["model"])
+    one, two, three = (run(*ask, "--strategy", "thompson", "--seed", seed)[1] for seed in (1, 1, 2))
+    assert one == two != three
+    assert json.loads(run(*ask, "--strategy", "ucb")[1]) != plain
+    pd.read_csv("models.csv").head(2).to_csv("candidates.csv", index=False)
+    few = json.loads(
+        run("recommend", "zoo.skgat", "--dataset", "dtd", "--models", "candidates.csv", "-k", 2, "--json")[1]
+    )
+    assert {r["model"] for r in few} == set(pd.read_csv("candidates.csv")["model"])
+
+
+def test_ids_keep_the_type_they_had_in_fit(run, folder):
+    mixed = pd.DataFrame(
+        {"model": ["a", "b"] * 3, "dataset": ["1", "1", "2", "2", "x", "x"], "score": [1, 2, 3, 5, 2, 4]}
+    )
+    mixed.to_csv(folder / "mixed.csv", index=False)
+    assert run("fit", "mixed.csv", "-o", "mixed.skgat", *QUICK)[0] == 0
+    pd.DataFrame({"dataset": [1, 2]}).to_csv(folder / "ones.csv", index=False)
+    status, out, err = run("recommend", "mixed.skgat", "--dataset", "ones.csv", "-k", 1, "--json")
+    assert (status, err) == (0, ""), "an unknown id would warn"
+    assert [row["dataset"] for row in json.loads(out)] == ["1", "2"]
+
+
+def test_evaluate_agrees_with_the_library(run, zoo, folder):
+    records = pd.read_csv(folder / "records.csv")
+    status, out, err = run("evaluate", "records.csv", "--folds", 2, *QUICK, "--metric", "weighted_kendall")
+    assert (status, err) == (0, "")
+    expected = []
+    for train, test in LeaveDatasetsOut(2).split(records):
+        held_out = records.iloc[test]
+        predicted = BiasRegressor().fit(records.iloc[train]).predict(held_out)
+        expected.append(weighted_kendall(held_out["score"], predicted, groups=held_out["dataset"]))
+    rows = [line.split() for line in out.splitlines() if line]
+    summary = next(row for row in rows if row[0] == "weighted_kendall")
+    assert [float(v) for v in summary[3:]] == pytest.approx(
+        [np.mean(expected), np.std(expected, ddof=1) / np.sqrt(2)], abs=6e-5
+    )
+    assert [float(row[-1]) for row in rows[-2:]] == pytest.approx(expected, abs=6e-5)
+
+
+@pytest.mark.parametrize("cv", cli.SPLITTERS)
+def test_evaluate_with_every_splitter(run, cv):
+    metrics = ["--metric", "top_k_regret", "--metric", "pearson", "--metric", "pearson"]
+    status, out, _ = run("evaluate", "records.csv", "--cv", cv, "--folds", 2, *QUICK, *metrics, "--no-baseline")
+    assert status == 0
+    assert out.startswith(f"{cv}, 2 folds of 230 records, gat = TransferabilityGAT (")
+    rows = [line.split() for line in out.splitlines() if line]
+    assert [row[0] for row in rows[2:4]] == ["top_k_regret", "pearson"]
+    assert float(rows[2][1]) >= 0, "a regret is printed as a loss"
+    assert "additive" not in out
+
+
+def test_metric_names_are_those_of_the_library():
+    assert set(cli.METRICS) == set(RANKING_SCORERS)
+
+
+def test_demo(run, monkeypatch, zoo):
+    small = {"hidden_dim": 8, "n_heads": 2, "n_estimators": 2, "max_iter": 8, "device": "cpu"}
+    monkeypatch.setattr(_commands, "TransferabilityGAT", functools.partial(_commands.TransferabilityGAT, **small))
+    status, out, err = run("demo", "--dataset", "cars")
+    assert (status, err) == (0, "")
+    rows = [line.split() for line in out.splitlines() if re.match(r" +\d+ ", line)]
+    assert [int(row[0]) for row in rows] == list(range(1, 24))
+    truth = zoo.records[zoo.records["dataset"] == "cars"].set_index("model")["score"]
+    assert {row[1]: float(row[4]) for row in rows} == truth.round(3).to_dict()
+    best = next(row for row in rows if row[5] == "1")
+    assert best[1] == truth.idxmax()
+    history = zoo.records[zoo.records["dataset"] != "cars"]
+    bias = BiasRegressor().fit(history).predict(pd.DataFrame({"model": truth.index, "dataset": "cars"}))
+    expected = weighted_kendall(truth, bias, groups=np.zeros(len(truth)))
+    assert float(out.splitlines()[-1].split()[2]) == pytest.approx(expected, abs=6e-4)
+
+
+BAD = [
+    (["demo", "--dataset", "nothing"], r"Got --dataset nothing, but expected one of aircraft, "),
+    (["fit", "missing.csv", "-o", "x"], r"No such file or directory: 'missing\.csv'"),
+    (["fit", "README", "-o", "x"], r"Got the table 'README', but expected a file that ends in \.csv"),
+    (["fit", "empty.csv", "-o", "x"], r"No columns to parse from file"),
+    (["fit", "broken.parquet", "-o", "x"], r"."),
+    (["fit", "scores.csv", "-o", "no/where/x"], r"Got --output no/where/x, but there is no folder"),
+    (["fit", "scores.csv", "-o", "x", "--target", "accuracy"], r"no .*'accuracy'|'accuracy'"),
+    (["fit", "scores.csv", "-o", "x", "--set", "gat"], r"Got --set gat, but expected STEP\.NAME=VALUE"),
+    (["fit", "scores.csv", "-o", "x", "--set", "gat.colour=1"], r"Invalid parameter 'colour'"),
+    (["fit", "scores.csv", "-o", "x", "--set", "gat.decoder=blue"], r"decoder"),
+    (["recommend", "records.csv", "--dataset", "dtd"], r"'records\.csv' is not a file that skgat saved"),
+    (["recommend", "none.skgat", "--dataset", "dtd"], r"No such file or directory: 'none\.skgat'"),
+    (
+        ["recommend", "zoo.skgat", "--dataset", "petz"],
+        r"Got --dataset petz, but expected a table .* or a known dataset: air",
+    ),
+    (["recommend", "zoo.skgat", "--dataset", "models.csv"], r"datasets has no column 'dataset' with the dataset ids"),
+    (["recommend", "zoo.skgat", "--dataset", "dtd", "-k", "99"], r"Got k=99, but there are only 23 candidate models"),
+    (["evaluate", "scores.csv", "--folds", "99"], r"Got n_splits=99, but .* 10 distinct dataset"),
+    (["evaluate", "scores.csv", "--metric", "luck"], r"invalid choice: 'luck'"),
+    (["evaluate"], r"the following arguments are required: RECORDS"),
+    ([], r"the following arguments are required: COMMAND"),
+]
+
+
+@pytest.mark.parametrize(("argv", "message"), BAD, ids=[" ".join(argv) for argv, _ in BAD])
+def test_bad_input_is_one_line_and_status_2(run, folder, argv, message):
+    (folder / "empty.csv").touch()
+    (folder / "broken.parquet").write_bytes(b"PAR1 no more")
+    before = sorted(os.listdir(folder))
+    status, out, err = run(*argv)
+    assert status == 2
+    assert out == "" or argv[0] == "evaluate"
+    assert re.fullmatch(r"skgat[ a-z]*: error: [^\n]+\n", err)
+    assert re.search(message, err)
+    assert sorted(os.listdir(folder)) == before
+
+
+@pytest.mark.filterwarnings("default::skgat.exceptions.DuplicatePairWarning")
+def test_warnings_are_one_line(run, folder):
+    pd.DataFrame({"model": ["a", "a"], "dataset": ["x", "x"], "score": [0.1, 0.2]}).to_csv(
+        folder / "twice.csv", index=False
+    )
+    scores = pd.concat([pd.read_csv(folder / "scores.csv"), pd.read_csv(folder / "twice.csv")])
+    scores.to_csv(folder / "twice.csv", index=False)
+    status, _, err = run("fit", "twice.csv", "-o", "twice.skgat", *QUICK)
+    assert status == 0
+    assert re.fullmatch(r"skgat: warning: 1 \(model, dataset\) pair\(s\) occur more than once[^\n]+\n", err)
+
+
+def test_help_teaches_and_version(run):
+    for command in ([], ["fit"], ["recommend"], ["evaluate"]):
+        status, out, _ = run(*command, "--help")
+        assert status == 0
+        assert "examples:" in out
+        assert f"skgat {' '.join(command)}".strip() in out
+    assert run("--version") == (0, f"skgat {skgat.__version__}\n", "")
+
+
+def _environment():
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def test_help_needs_no_library():
+    code = (
+        "import sys\nfrom skgat.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "assert not {'numpy', 'pandas', 'sklearn', 'torch'} & set(sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], env=_environment(), capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_module_runs_as_the_command():
+    command = [sys.executable, "-m", "skgat", "fit", "nothing.csv", "-o", "x"]
+    result = subprocess.run(command, env=_environment(), capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_interrupt_ends_with_130_and_leaves_no_file(folder, tmp_path):
+    before = (folder / "zoo.skgat").read_bytes()
+    (tmp_path / "zoo.skgat").write_bytes(before)
+    command = [sys.executable, "-m", "skgat", "fit", str(folder / "records.csv"), "-o", "zoo.skgat"]
+    # A run without end that says when it has begun, so that the signal meets it at work.
+    command += [f"--set=gat.{s}" for s in ("max_iter=1000000", "verbose=1", "n_estimators=1", "device='cpu'")]
+    environment = {**_environment(), "PYTHONUNBUFFERED": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, text=True, **pipes)
+    assert process.stdout.readline(), "it ended before it began"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "skgat: interrupted\n")
+    assert os.listdir(tmp_path) == ["zoo.skgat"]
+    assert (tmp_path / "zoo.skgat").read_bytes() == before
+
+
+def test_a_reader_that_leaves_is_no_error(folder):
+    command = f"{sys.executable} -m skgat recommend {folder}/zoo.skgat --dataset dtd --json; echo $? >&2"
+    result = subprocess.run(["bash", "-c", f"({command}) | true"], env=_environment(), capture_output=True, text=True)
+    assert result.stderr == "141\n"

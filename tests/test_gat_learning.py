@@ -1,0 +1,182 @@
+"""What the GAT learns: planted interactions are found, the unknown is placed, shuffled labels teach nothing."""
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from skgat import MetadataEncoder, TransferabilityGAT
+from skgat.baselines import BiasRegressor
+from skgat.datasets import load_vision_zoo, make_transfer_records
+from skgat.metrics import pearson, spearman
+
+FAST = {"max_iter": 150, "hidden_dim": 16, "n_estimators": 2, "random_state": 0}
+CASES = ["pair", "dataset", "model", "both"]
+SEEDS = [0, 1, 2]
+
+
+def split(records, seed, n_models=5, n_datasets=6):
+    """Encoded records to learn from, and four frames held out: pairs of known ends, or one or both ends unknown."""
+    rng = np.random.default_rng(seed)
+    new_model, new_dataset = (
+        records[side].isin(rng.choice(records[side].unique(), count, replace=False))
+        for side, count in (("model", n_models), ("dataset", n_datasets))
+    )
+    held = rng.random(len(records)) < 0.4
+    seen = records[~new_model & ~new_dataset & ~held]
+    encoder = MetadataEncoder().fit(seen)
+    frames = {
+        "pair": records[~new_model & ~new_dataset & held],
+        "dataset": records[~new_model & new_dataset],
+        "model": records[new_model & ~new_dataset],
+        "both": records[new_model & new_dataset],
+    }
+    return encoder.transform(seen), {case: encoder.transform(frame) for case, frame in frames.items()}
+
+
+def quality(estimator, frame, metric=spearman):
+    return metric(frame["score"], estimator.predict(frame), groups=frame["dataset"])
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """Zoos in which the interaction outweighs the models' effects and the metadata tell most of it."""
+    zoos = []
+    for seed in SEEDS:
+        zoo = make_transfer_records(
+            24, 30, fill=1.0, rank=2, interaction_scale=0.1, model_scale=0.03, metadata_share=0.95, noise=0.01,
+            n_pair_features=0, random_state=seed,
+        )  # fmt: skip
+        zoos.append(split(zoo.records, seed))
+    return zoos
+
+
+@pytest.fixture(scope="module")
+def rankings(planted):
+    """Mean quality over the zoos: {estimator: {(metric, case): value}}."""
+    makers = {
+        "bilinear": lambda: TransferabilityGAT(**FAST),
+        "mlp": lambda: TransferabilityGAT(decoder="mlp", **FAST),
+        "linear": lambda: TransferabilityGAT(decoder="linear", **FAST),
+        "bias": BiasRegressor,
+    }
+    table = {}
+    for name, make in makers.items():
+        found = []
+        for seen, unseen in planted:
+            estimator = make().fit(seen)
+            found.append(
+                {
+                    (metric.__name__, case): quality(estimator, frame, metric)
+                    for case, frame in unseen.items()
+                    for metric in (spearman, pearson)
+                }
+            )
+        table[name] = pd.DataFrame(found).mean().to_dict()
+    return table
+
+
+@pytest.mark.parametrize("metric", ["spearman", "pearson"])
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("decoder", ["bilinear", "mlp"])
+def test_a_planted_interaction_is_recovered(rankings, decoder, case, metric):
+    found = rankings[decoder][metric, case]
+    assert found > rankings["bias"][metric, case] + 0.2
+    assert found > rankings["linear"][metric, case] + 0.15
+    assert found > {"pair": 0.7, "dataset": 0.55, "model": 0.35, "both": 0.35}[case]
+
+
+def test_a_linear_decoder_ranks_all_models_alike_for_every_unknown_dataset(planted):
+    seen, unseen = planted[0]
+    gat = TransferabilityGAT(decoder="linear", **FAST | {"max_iter": 20}).fit(seen)
+    frame = unseen["dataset"]
+    table = frame.assign(score=gat.predict(frame)).pivot(index="model", columns="dataset", values="score")
+    for dataset in table.columns[1:]:
+        assert spearmanr(table[dataset], table.iloc[:, 0]).statistic == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"edge_features": False}, {"additive": False}, {"decoder": "mlp"}, {"edge_dropout": 0.0}], ids=str
+)
+def test_shuffled_scores_teach_nothing(params):
+    """Held-out quality falls to chance.
+
+    Per dataset the rank correlation of m held-out models has variance 1 / (m - 1) if truth and prediction are
+    independent, whatever the prediction; over the datasets the errors are averaged. The bound is 3.5 standard errors.
+    """
+    records = make_transfer_records(24, 40, fill=0.6, interaction_scale=0.1, random_state=5).records
+    shuffled = records.assign(score=np.random.default_rng(0).permutation(records["score"]))
+    seen, unseen = split(shuffled.drop(columns="pair__measure_0"), 5, n_models=1, n_datasets=12)
+    gat = TransferabilityGAT(**FAST | {"max_iter": 80} | params).fit(seen)
+    for case in ("pair", "dataset"):
+        sizes = unseen[case].groupby("dataset").size()
+        sizes = sizes[sizes > 1]
+        bound = 3.5 * np.sqrt((1 / (sizes - 1)).sum()) / len(sizes)
+        assert bound < 0.35
+        assert abs(quality(gat, unseen[case])) < bound
+    # Nor does it claim to know: its error on hidden edges is no less than the spread of the scores, but for noise.
+    assert gat.noise_["dataset"] > 0.5
+
+
+def test_metadata_that_say_nothing_leave_the_additive_guess():
+    """Unknown datasets without metadata: the models are ranked by how they do elsewhere."""
+    records = load_vision_zoo().records
+    records = records.loc[records["dataset"] != "pets", ["model", "dataset", "score"]]
+    gat, bias = TransferabilityGAT(**FAST).fit(records), BiasRegressor().fit(records)
+    models = pd.DataFrame({"model": gat.models_, "dataset": "pets"})
+    with pytest.warns(UserWarning, match="unknown dataset"):
+        found = gat.predict(models)
+    expected = bias.predict(models)
+    assert spearmanr(found, expected).statistic > 0.85
+    assert abs(found.mean() - expected.mean()) < records["score"].std()
+
+
+def test_a_few_records_of_an_unknown_dataset_improve_its_ranking():
+    """Metadata tell little here; results do."""
+    gains = []
+    for seed in SEEDS:
+        zoo = make_transfer_records(
+            24, 30, fill=1.0, rank=2, interaction_scale=0.1, model_scale=0.03, metadata_share=0.2, noise=0.01,
+            n_pair_features=0, random_state=10 + seed,
+        )  # fmt: skip
+        seen, unseen = split(zoo.records, seed, n_models=1, n_datasets=6)
+        gat = TransferabilityGAT(**FAST).fit(seen)
+        for _, frame in unseen["dataset"].groupby("dataset"):
+            context, rest = frame[:8], frame[8:]
+            taught = copy.deepcopy(gat).partial_fit(context)
+            gains.append([spearmanr(rest["score"], model.predict(rest)).statistic for model in (gat, taught)])
+    before, after = np.mean(gains, axis=0)
+    assert after > before + 0.1
+    assert np.mean(np.diff(gains) > 0) > 0.6
+
+
+def test_unknown_datasets_are_less_certain_than_known_pairs(planted):
+    seen, unseen = planted[0]
+    gat = TransferabilityGAT(**FAST | {"max_iter": 60}).fit(seen)
+    stds = {case: gat.predict(frame, return_std=True)[1] for case, frame in unseen.items()}
+    known = gat.predict(seen, return_std=True)[1]
+    assert all((std > 0).all() for std in stds.values())
+    assert stds["dataset"].mean() > known.mean()
+    assert stds["both"].mean() > known.mean()
+
+
+def test_heavier_rows_pull():
+    """Two halves of the records contradict each other; the heavy half is predicted better."""
+    rng = np.random.default_rng(0)
+    grid = pd.MultiIndex.from_product([range(10), range(8)], names=["model", "dataset"]).to_frame(index=False)
+    first = rng.random(len(grid)) < 0.5
+    frame = grid.assign(score=np.where(first, 1.0, 0.0) + 0.05 * rng.normal(size=len(grid)))
+    frame["dataset__x"] = frame["dataset"].astype(float)
+    levels = []
+    for weights in (np.where(first, 20.0, 1.0), np.where(first, 1.0, 20.0)):
+        gat = TransferabilityGAT(**FAST | {"max_iter": 40}).fit(frame, sample_weight=weights)
+        levels.append(gat.predict(frame.assign(dataset=99, dataset__x=3.0)).mean())
+    assert levels[0] > levels[1] + 0.3
+
+
+def test_the_loss_falls(planted):
+    gat = TransferabilityGAT(**FAST).fit(planted[0][0])
+    curve = np.array(gat.loss_curve_)
+    assert curve[-20:].mean() < 0.6 * curve[:5].mean()

@@ -1,0 +1,186 @@
+"""What is learned in place of the scores, and the way back."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy.special import logit
+from scipy.stats import norm
+
+from skgat import TransferabilityGAT
+from skgat.baselines import BiasRegressor
+from skgat.gat.targets import fit_target
+from skgat.graph import build_graph
+from skgat.records import read_pairs
+
+KINDS = ["none", "zscore", "rank", "logit"]
+SMALL = {"max_iter": 60, "hidden_dim": 16, "n_estimators": 1, "random_state": 0}
+
+
+def make_graph(frame, sample_weight=None):
+    return build_graph(read_pairs(BiasRegressor(), frame, sample_weight=sample_weight, reset=True, scores=True))
+
+
+def table(scores):
+    """Records of a dict {dataset: scores of models 0, 1, ...}."""
+    rows = [(i, dataset, score) for dataset, column in scores.items() for i, score in enumerate(column)]
+    return pd.DataFrame(rows, columns=["model", "dataset", "score"])
+
+
+def nothing(graph):
+    return np.zeros((graph.n_datasets, 0))
+
+
+@pytest.fixture(scope="module")
+def records():
+    """Scores between 0 and 1, of datasets with levels and spreads of their own."""
+    rng = np.random.default_rng(3)
+    quality, levels = rng.normal(size=12), rng.uniform(0.3, 0.9, 10)
+    scores = levels + 0.04 * (1 + np.arange(10) % 3) / 2 * (quality[:, None] + 0.2 * rng.normal(size=(12, 10)))
+    frame = pd.DataFrame(np.clip(scores, 0.02, 0.98)).rename_axis("model").reset_index()
+    frame = frame.melt("model", var_name="dataset", value_name="score")
+    frame["dataset"] = frame["dataset"].astype(int)
+    return frame.assign(dataset__level=levels[frame["dataset"]])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sigmoid", [False, True])
+def test_inverse_undoes_the_transform(kind, sigmoid):
+    graph = make_graph(table({"x": [0.2, 0.4, 0.9], "y": [0.5, 0.55, 0.6], "z": [0.1, 0.7, 0.3]}))
+    target, scale = fit_target(kind, graph, nothing(graph), sigmoid)
+    values, std = scale.inverse(target, np.ones(graph.n_edges), graph.edge_datasets, np.zeros((graph.n_edges, 0)))
+    assert (std > 0).all()
+    if kind != "rank":
+        assert_allclose(values, graph.scores)
+    else:
+        for dataset in range(graph.n_datasets):
+            inside = graph.edge_datasets == dataset
+            assert_allclose(np.argsort(values[inside]), np.argsort(graph.scores[inside]))
+    if sigmoid:
+        assert target.min() >= 0.0
+        assert target.max() <= 1.0
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    scores=st.lists(st.floats(-1e6, 1e6).map(lambda x: round(x, 3)), min_size=2, max_size=12, unique=True),
+    data=st.data(),
+)
+def test_the_target_is_standardised_and_comes_back(scores, data):
+    weights = data.draw(st.lists(st.floats(0.1, 10.0), min_size=len(scores), max_size=len(scores)))
+    graph = make_graph(table({"x": scores}), np.array(weights))
+    target, scale = fit_target("none", graph, nothing(graph))
+    assert np.average(target, weights=graph.weights) == pytest.approx(0.0, abs=1e-6)
+    assert np.average(target**2, weights=graph.weights) == pytest.approx(1.0, rel=1e-6)
+    values, _ = scale.inverse(target, np.ones(len(target)), graph.edge_datasets, np.zeros((len(target), 0)))
+    assert_allclose(values, graph.scores, rtol=1e-9, atol=1e-9 * np.abs(scores).max())
+
+
+def test_ranks_by_hand():
+    graph = make_graph(table({"x": [0.3, 0.1, 0.3, 0.8], "y": [5.0, 7.0]}))
+    target, scale = fit_target("rank", graph, nothing(graph))
+    # Ties share the middle of their places: 0.1 is first, the two 0.3 are 2.5th, 0.8 is fourth of 4 (+ 1).
+    expected = norm.ppf([2.5 / 5, 1 / 5, 2.5 / 5, 4 / 5, 1 / 3, 2 / 3])
+    assert_allclose(target * scale.scale + scale.center, expected)
+
+
+def test_zscore_by_hand():
+    graph = make_graph(table({"x": [1.0, 3.0], "y": [10.0, 20.0]}))
+    target, scale = fit_target("zscore", graph, nothing(graph))
+    # Mean 8.5; each dataset's level is drawn to it by two records. Mean variance within: (1 + 25) / 2.
+    levels = [8.5 + 2 * (2.0 - 8.5) / 4, 8.5 + 2 * (15.0 - 8.5) / 4]
+    spreads = np.sqrt([(2 * 1.0 + 2 * 13.0) / 4, (2 * 25.0 + 2 * 13.0) / 4])
+    assert_allclose(scale.levels, levels)
+    assert_allclose(scale.spreads, spreads)
+    expected = [(1 - levels[0]) / spreads[0], (3 - levels[0]) / spreads[0]]
+    expected += [(10 - levels[1]) / spreads[1], (20 - levels[1]) / spreads[1]]
+    assert_allclose(target * scale.scale + scale.center, expected)
+
+
+def test_logit_of_percent_is_logit_of_shares():
+    shares = table({"x": [0.2, 0.4, 0.9], "y": [0.5, 0.55, 0.6]})
+    percent = shares.assign(score=shares["score"] * 100)
+    results = []
+    for frame in (shares, percent):
+        graph = make_graph(frame)
+        results.append(fit_target("logit", graph, nothing(graph)))
+    (one, of_shares), (other, of_percent) = results
+    assert_allclose(one, other)
+    assert (of_shares.bounds, of_percent.bounds) == ((0.0, 1.0), (0.0, 100.0))
+    assert_allclose(one * of_shares.scale + of_shares.center, logit([0.2, 0.4, 0.9, 0.5, 0.55, 0.6]))
+
+
+def test_perfect_scores_have_a_finite_logit():
+    graph = make_graph(table({"x": [0.0, 1.0, 0.5]}))
+    target, scale = fit_target("logit", graph, nothing(graph))
+    assert_allclose(target * scale.scale + scale.center, logit([0.005, 0.995, 0.5]), atol=1e-12)
+
+
+@pytest.mark.parametrize(("scores", "said"), [([-0.1, 0.5], "-0.1 to 0.5"), ([3.0, 101.0], "3 to 101")])
+def test_logit_refuses_scores_that_are_no_shares(scores, said):
+    frame = table({"x": scores, "y": scores})
+    message = rf'target_transform="logit" expects scores between 0 and 1 \(or 0 and 100\), but they run from {said}\.'
+    with pytest.raises(ValueError, match=message):
+        TransferabilityGAT(target_transform="logit", **SMALL).fit(frame)
+
+
+def test_level_and_spread_of_an_unknown_dataset_follow_its_features():
+    rng = np.random.default_rng(0)
+    place = np.linspace(-1.5, 1.5, 20)
+    frame = table({int(i): 10 + 2 * x + np.exp(0.5 * x) * rng.normal(size=30) for i, x in enumerate(place)})
+    graph = make_graph(frame)
+    _, scale = fit_target("zscore", graph, place[:, None])
+    new = np.array([-1.0, 0.0, 1.0])
+    level, spread = scale.of_datasets(np.full(3, -1), new[:, None])
+    assert_allclose(level, 10 + 2 * new, atol=0.6)
+    assert_allclose(np.log(spread), 0.5 * new, atol=0.25)
+    known_level, known_spread = scale.of_datasets(np.array([4, 4, 4]), new[:, None])
+    assert_allclose(known_level, scale.levels[4])
+    assert_allclose(known_spread, scale.spreads[4])
+
+
+def rmse(gat, frame):
+    return float(np.sqrt(np.mean((gat.predict(frame) - frame["score"]) ** 2)))
+
+
+@pytest.fixture(scope="module")
+def errors(records):
+    """Error on known pairs and on two unknown datasets, by transform; the scores in shares and in percent."""
+    seen, unseen = records[records["dataset"] > 1], records[records["dataset"] <= 1]
+    found = {}
+    for kind in KINDS:
+        for unit in (1.0, 100.0):
+            scaled = [frame.assign(score=frame["score"] * unit) for frame in (seen, unseen)]
+            gat = TransferabilityGAT(target_transform=kind, **SMALL | {"max_iter": 100}).fit(scaled[0])
+            found[kind, unit] = [rmse(gat, frame) / unit for frame in scaled]
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_predictions_come_back_in_the_scale_of_the_scores(errors, records, kind):
+    spread = records["score"].std()
+    for found, plain in zip(errors[kind, 1.0], errors["none", 1.0], strict=True):
+        assert found < plain + 0.15 * spread
+        assert found < 0.5 * spread
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_percent_are_learned_as_shares_are(errors, kind):
+    assert_allclose(errors[kind, 100.0], errors[kind, 1.0], rtol=0.02)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.0, 100.0)])
+def test_logit_stays_within_the_bounds(low, high):
+    rng = np.random.default_rng(0)
+    frame = table({f"d{i}": high - (high - low) * rng.exponential(0.002, 8).clip(0, 1) for i in range(6)})
+    frame["dataset__x"] = frame["dataset"].map({f"d{i}": float(i) for i in range(6)})
+    gat = TransferabilityGAT(target_transform="logit", **SMALL).fit(frame)
+    far = frame.assign(dataset="new", dataset__x=40.0)
+    for rows in (frame, far):
+        scores, std = gat.predict(rows, return_std=True)
+        assert scores.min() >= low
+        assert scores.max() <= high
+        assert (std >= 0).all()
+        assert np.isfinite(std).all()
