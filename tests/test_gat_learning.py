@@ -10,6 +10,7 @@ from scipy.stats import spearmanr
 from skgat import MetadataEncoder, TransferabilityGAT
 from skgat.baselines import BiasRegressor
 from skgat.datasets import load_vision_zoo, make_transfer_records
+from skgat.exceptions import UnknownEntityWarning
 from skgat.metrics import pearson, spearman
 
 FAST = {"max_iter": 150, "hidden_dim": 16, "n_estimators": 2, "random_state": 0}
@@ -120,17 +121,20 @@ def test_shuffled_scores_teach_nothing(params):
     assert gat.noise_["dataset"] > 0.5
 
 
-def test_metadata_that_say_nothing_leave_the_additive_guess():
-    """Unknown datasets without metadata: the models are ranked by how they do elsewhere."""
+@pytest.mark.parametrize("trained_on_metadata", [False, True])
+def test_an_unknown_id_without_metadata_gets_the_additive_guess(trained_on_metadata):
+    """Models are ranked by how they do elsewhere, datasets by how others do there."""
     records = load_vision_zoo().records
-    records = records.loc[records["dataset"] != "pets", ["model", "dataset", "score"]]
-    gat, bias = TransferabilityGAT(**FAST).fit(records), BiasRegressor().fit(records)
-    models = pd.DataFrame({"model": gat.models_, "dataset": "pets"})
-    with pytest.warns(UserWarning, match="unknown dataset"):
-        found = gat.predict(models)
-    expected = bias.predict(models)
-    assert spearmanr(found, expected).statistic > 0.85
-    assert abs(found.mean() - expected.mean()) < records["score"].std()
+    ids = records[["model", "dataset", "score"]]
+    gat = TransferabilityGAT(**FAST).fit(MetadataEncoder().fit_transform(records) if trained_on_metadata else ids)
+    bias = BiasRegressor().fit(ids)
+    for known, new in (("model", "dataset"), ("dataset", "model")):
+        pairs = pd.DataFrame({known: getattr(gat, f"{known}s_"), new: "new"})
+        with pytest.warns(UnknownEntityWarning, match=f"^1 unknown {new}\\(s\\), such as 'new', come without any meta"):
+            found = gat.predict(pairs)
+        expected = bias.predict(pairs)
+        assert spearmanr(found, expected).statistic > 0.85
+        assert abs(found.mean() - expected.mean()) < 0.5 * records["score"].std()
 
 
 def test_a_few_records_of_an_unknown_dataset_improve_its_ranking():

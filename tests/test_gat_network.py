@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from skgat import MetadataEncoder, TransferabilityGAT
+from skgat import MetadataEncoder, TransferabilityGAT, presets
 from skgat.datasets import make_transfer_records
 from skgat.gat import fitting, trainer
 from skgat.gat.edges import DenseEdges, SparseEdges, choose_layout
@@ -17,7 +17,11 @@ from skgat.graph import build_graph, extend_graph, neighbors
 from skgat.records import read_pairs
 
 TINY = {"max_iter": 12, "hidden_dim": 8, "n_heads": 2, "n_estimators": 2, "random_state": 0, "device": "cpu"}
-PAPER = {"conv": "gatconv", "decoder": "linear", "edge_features": False, "additive": False}
+PAPER = {
+    name: value
+    for name, value in presets.scg4trf().get_params().items()
+    if name in ("conv", "decoder", "edge_features", "additive", "feature_dropout")
+}
 VARIANTS = [
     *(
         {"decoder": decoder, "combine": combine, "n_neighbors": n_neighbors}
@@ -25,6 +29,8 @@ VARIANTS = [
             ("bilinear", "linear", "mlp"), ("concat", "last"), (0, 3)
         )
     ),
+    {"feature_dropout": 0.0},
+    {"feature_dropout": 0.2, "n_neighbors": 3, "decoder": "mlp"},
     {"edge_features": False},
     {"additive": False},
     {"edge_features": False, "additive": False, "n_neighbors": 3},
@@ -138,6 +144,17 @@ class TestLayouts:
         assert layout(300, 200, 0.01) is SparseEdges
 
 
+def terms_of(network, inputs, target, visible, blank):
+    """The mean and the decoder terms: a mixture of what is said with and without a look at the features."""
+    mean, effects, levels = network.encode(inputs, target, visible)
+    _, _, blind = network.encode(inputs, target, visible, dict.fromkeys((*SIDES, "pair"), 0.0))
+    return mean, {
+        side: (1 - blank) * network.terms(side, levels[side], effects[side])
+        + blank * network.terms(side, blind[side], effects[side])
+        for side in SIDES
+    }
+
+
 class TestNumpyEqualsTorch:
     @variants
     def test_known_pairs(self, variant, fitted):
@@ -147,8 +164,12 @@ class TestNumpyEqualsTorch:
         network, inputs, task = fitting._rebuild(estimator, graph)
         network.eval()
         target, visible = fitting._all_visible(inputs.edges, task)
+        blank = estimator.feature_dropout
         with torch.no_grad():
-            expected = to_numpy(inputs.edges.take(network(inputs, target, visible)))
+            mean, terms = terms_of(network, inputs, target, visible, blank)
+            expected = to_numpy(inputs.edges.take(network.predict_edges(inputs, mean, terms, 1.0 - blank)))
+            if not blank:
+                assert_allclose(inputs.edges.take(network(inputs, target, visible)), expected, rtol=1e-6)
         found = frozen.predict(
             frozen.terms["model"][:, graph.edge_models],
             frozen.terms["dataset"][:, graph.edge_datasets],
@@ -187,8 +208,8 @@ class TestNumpyEqualsTorch:
             ends = as_tensor(getattr(grown, f"edge_{side}s"), "cpu", torch.int64)
             visible = visible & (inputs.edges.place((ends != place).float()) > 0)
             with torch.no_grad():
-                _, effects, levels = network.encode(inputs, target, visible)
-                expected = to_numpy(network.terms(side, levels[side], effects[side]))[:, place]
+                _, terms = terms_of(network, inputs, target, visible, estimator.feature_dropout)
+                expected = to_numpy(terms[side])[:, place]
             found = frozen.attach(side, features, among)[:, 0]
             assert_allclose(found, expected, rtol=1e-4, atol=2e-5, err_msg=side)
 

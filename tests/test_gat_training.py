@@ -311,7 +311,7 @@ class StopAt(Interrupt):
 def test_an_older_scikit_learn_says_that_it_has_no_callbacks(seen):
     gat = TransferabilityGAT(**TINY)
     assert gat.set_callbacks() is gat
-    with pytest.raises(RuntimeError, match="Callbacks need scikit-learn 1.9 or newer"):
+    with pytest.raises(RuntimeError, match=r"Callbacks need scikit-learn 1\.9 or newer"):
         gat.set_callbacks(Interrupt())
 
 

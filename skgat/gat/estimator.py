@@ -2,7 +2,6 @@
 
 __all__ = ["TransferabilityGAT"]
 
-import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral, Real
@@ -15,9 +14,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import CallbackSupportMixin, Interval, StrOptions, fit_context, with_callbacks
-from ..exceptions import UnknownEntityWarning
 from ..graph import build_graph, extend_graph
 from ..records import ROLES, lookup_ids, read_pairs
+from .reading import check_size, read_features, warn_of_unknown
 
 _SIDES = ("model", "dataset")
 
@@ -53,6 +52,10 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         Each node also hears from this many nodes of its own kind with the most similar features; 0 for none.
     dropout : float, default=0.1
         Share of the node states that is dropped before the decoder in training.
+    feature_dropout : float, default=0.5
+        Share of the steps in which the features of all models, of all datasets or of all pairs are blanked, each
+        drawn on its own. A prediction is the same mixture: this share of it comes from the records alone. It keeps
+        a handful of datasets from being told apart by chance differences of their metadata.
     edge_dropout : float, default=0.7
         Each step hides a random share of the edges, up to this one, and learns to predict them. At least a tenth is
         hidden as long as scores travel along edges, because an edge must not tell its own score.
@@ -151,6 +154,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         "edge_features": ["boolean"],
         "n_neighbors": [Interval(Integral, 0, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
+        "feature_dropout": [Interval(Real, 0, 1, closed="left")],
         "edge_dropout": [Interval(Real, 0, 1, closed="left")],
         "node_dropout": [Interval(Real, 0, 1, closed="left")],
         "loss": [StrOptions({"huber", "squared_error"})],
@@ -188,6 +192,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         edge_features=True,
         n_neighbors=0,
         dropout=0.1,
+        feature_dropout=0.5,
         edge_dropout=0.7,
         node_dropout=0.15,
         loss="huber",
@@ -221,6 +226,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         self.edge_features = edge_features
         self.n_neighbors = n_neighbors
         self.dropout = dropout
+        self.feature_dropout = feature_dropout
         self.edge_dropout = edge_dropout
         self.node_dropout = node_dropout
         self.loss = loss
@@ -281,7 +287,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             vars(self).pop("validation_scores_", None)
             pairs = read_pairs(self, X, y, sample_weight, reset=True, scores=True)
             graph = build_graph(pairs, self.duplicates)
-            _check_size(graph)
+            check_size(graph)
             seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
             context = self._init_callback_context(max_subtasks=self.max_iter)
             context.call_on_fit_task_begin(estimator=self, X=X, y=pairs.scores)
@@ -314,7 +320,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
         with _all_or_nothing(self):
             pairs = read_pairs(self, X, y, reset=False, scores=True, missing=True)
-            tables, _ = self._read_features(pairs)
+            tables, _ = read_features(self.graph_, self.network_.scaling, pairs)
             columns = {role: getattr(self.graph_, f"{role}_columns") for role in ROLES}
             features = pd.DataFrame(
                 np.hstack([tables[role] for role in ROLES]), columns=[name for role in ROLES for name in columns[role]]
@@ -344,8 +350,8 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         pairs = read_pairs(self, X, reset=False, missing=True)
-        tables, unknown = self._read_features(pairs)
-        _warn_of_unknown(unknown)
+        tables, unknown = read_features(self.graph_, self.network_.scaling, pairs)
+        warn_of_unknown(unknown)
         network = self.network_
         codes, terms = {}, {}
         for side, ids in (("model", pairs.models), ("dataset", pairs.datasets)):
@@ -431,7 +437,13 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 "multiple of n_heads."
             )
         if self.conv == "gatconv":
-            expected = {"decoder": "linear", "edge_features": False, "additive": False, "n_neighbors": 0}
+            expected = {
+                "decoder": "linear",
+                "edge_features": False,
+                "additive": False,
+                "n_neighbors": 0,
+                "feature_dropout": 0,
+            }
             for name, value in expected.items():
                 if getattr(self, name) != value:
                     raise ValueError(
@@ -440,36 +452,6 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         from .runtime import resolve_device
 
         resolve_device(self.device)
-
-    def _read_features(self, pairs):
-        """The features of the rows, by side; what the call leaves out is filled from what fit saw.
-
-        Returns
-        -------
-        tables : dict of arrays
-        unknown : dict of sets
-            Ids that are not in the graph and come without a single feature.
-        """
-        graph = self.graph_
-        tables, bare = {}, {}
-        for side in (*_SIDES, "pair"):
-            columns = list(getattr(graph, f"{side}_columns"))
-            lost = [column for column in columns if column not in pairs.features]
-            values = pairs.features.reindex(columns=columns).to_numpy(dtype=np.float64, copy=True)
-            if side == "pair":
-                tables[side] = _fill(values, lost, columns, self.network_.scaling["pair_center"])
-                continue
-            ids = getattr(pairs, f"{side}s")
-            codes = lookup_ids(getattr(graph, f"{side}s"), ids)
-            new = codes < 0
-            if new.any() and lost and len(lost) < len(columns):
-                first = ids[new].tolist()[0]
-                raise ValueError(f"X has no column {lost[0]!r}, which is needed to place the unknown {side} {first!r}.")
-            bare[side] = set(ids[new].tolist()) if len(lost) == len(columns) else set()
-            values = _fill(values, lost, columns, self.network_.scaling[f"{side}_center"])
-            known_table = getattr(graph, f"{side}_features")
-            tables[side] = np.where(new[:, None], values, known_table[codes])
-        return tables, bare
 
     def _terms(self, side, codes, table):
         """The decoder terms of one end of each pair."""
@@ -487,32 +469,6 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         case = 1 * (codes["dataset"] < 0) + 2 * (codes["model"] < 0)
         noise = np.array([self.noise_[name] for name in ("pair", "dataset", "model", "both")])
         return np.sqrt(members.var(axis=0) + noise[case] ** 2)
-
-
-def _warn_of_unknown(unknown):
-    parts = [f"{len(ids)} unknown {side}(s), such as {min(ids, key=str)!r}," for side, ids in unknown.items() if ids]
-    if parts:
-        warnings.warn(
-            f"{' and '.join(parts)} come without any metadata; what is left to predict them is an additive guess.",
-            UnknownEntityWarning,
-            stacklevel=3,
-        )
-
-
-def _fill(values, lost, columns, center):
-    for column in lost:
-        values[:, columns.index(column)] = center[columns.index(column)]
-    return values
-
-
-def _check_size(graph):
-    if graph.n_edges < 2:
-        raise ValueError("Found n_samples=1 record, but at least 2 records are required to learn from.")
-    for side in _SIDES:
-        ids = getattr(graph, f"{side}s")
-        if len(ids) == 1:
-            what = "there is nothing to rank" if side == "model" else "how datasets differ cannot be learned"
-            warnings.warn(f"X has a single {side}, {ids.tolist()[0]!r}: {what}.", UserWarning, stacklevel=4)
 
 
 @contextmanager

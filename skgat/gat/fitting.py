@@ -2,6 +2,7 @@
 
 __all__ = ["Task", "attention_weights", "prepare", "refresh", "train"]
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +10,10 @@ import torch
 
 from ..graph import Graph, neighbors
 from ..records import ROLES, lookup_ids
-from .edges import choose_layout
+from .edges import DenseEdges, choose_layout
 from .inference import FrozenNetwork
 from .module import SIDES, Inputs, make_network
-from .runtime import as_tensor, make_generator, resolve_device, to_numpy
+from .runtime import as_tensor, make_generator, one_thread, resolve_device, to_numpy
 from .targets import TargetScale, fit_target
 from .trainer import Trainer
 
@@ -53,7 +54,7 @@ def prepare(estimator, graph, scaling=None):
     config = {
         name: getattr(estimator, name)
         for name in ("conv", "additive", "edge_features", "hidden_dim", "n_layers", "n_heads", "combine", "decoder",
-                     "n_neighbors", "n_estimators", "dropout")
+                     "n_neighbors", "n_estimators", "dropout", "feature_dropout")
     }  # fmt: skip
     config |= {f"n_{role}_features": features[role].shape[1] for role in ROLES}
     config |= {"n_models": graph.n_models, "n_datasets": graph.n_datasets, "rank": _DECODER_RANK}
@@ -90,6 +91,19 @@ def train(estimator, task, seed, start, context, X, y):
         weights=_matching(start, task.config, seed),
         validation=_hold_out(estimator, task.graph, seed) if estimator.early_stopping else None,
     )
+    small = isinstance(trainer.inputs.edges, DenseEdges)
+    with one_thread() if small else nullcontext():
+        _run_epochs(estimator, trainer, task, context, X, y)
+        trainer.restore_best()
+        noise = trainer.hidden_errors()
+    trainer.finalize()
+    fitted = _fitted(trainer, task) | {"noise_": _complete(noise)}
+    if estimator.early_stopping:
+        fitted["validation_scores_"] = trainer.scores
+    return fitted
+
+
+def _run_epochs(estimator, trainer, task, context, X, y):
     patience, best = 0, -np.inf
     for number in range(1, estimator.max_iter + 1):
         epoch = context.subcontext(task_name="epoch")
@@ -98,7 +112,7 @@ def train(estimator, task, seed, start, context, X, y):
         if estimator.verbose and number % int(estimator.verbose) == 0:
             print(f"epoch {number:>4}  loss {loss:.5f}")
         stop = epoch.call_on_fit_task_end(
-            estimator=estimator, X=X, y=y, reconstruction_attributes=lambda: _fitted(trainer, task, device)
+            estimator=estimator, X=X, y=y, reconstruction_attributes=lambda: _fitted(trainer, task)
         )
         if estimator.early_stopping:
             score = trainer.validate()
@@ -107,23 +121,16 @@ def train(estimator, task, seed, start, context, X, y):
             stop = stop or patience >= estimator.n_iter_no_change
         if stop:
             break
-    trainer.restore_best()
-    noise = trainer.hidden_errors()
-    trainer.finalize()
-    fitted = _fitted(trainer, task, device) | {"noise_": _complete(noise)}
-    if estimator.early_stopping:
-        fitted["validation_scores_"] = trainer.scores
-    return fitted
 
 
-def _fitted(trainer, task, device):
+def _fitted(trainer, task):
     trained = {side: getattr(task.graph, f"{side}s") for side in SIDES}
     return {
         "graph_": task.graph,
         "network_": _freeze(trainer.network, trainer.inputs, task, trained),
         "target_scale_": task.scale,
         "noise_": dict.fromkeys(("pair", "dataset", "model", "both"), 0.0),
-        "device_": str(device),
+        "device_": str(trainer.device),
         "n_iter_": len(trainer.losses),
         "loss_curve_": list(trainer.losses),
     }
@@ -167,6 +174,13 @@ def _freeze(network, inputs, task, trained):
     edges = inputs.edges
     target, visible = _all_visible(edges, task)
     mean, effects, levels = network.encode(inputs, target, visible)
+    terms = {side: network.terms(side, levels[side], effects[side]) for side in SIDES}
+    blank = task.config["feature_dropout"]
+    if blank:
+        # What training did in this share of the steps: look at the records alone.
+        _, _, blind = network.encode(inputs, target, visible, dict.fromkeys(ROLES, 0.0))
+        for side in SIDES:
+            terms[side] = (1.0 - blank) * terms[side] + blank * network.terms(side, blind[side], effects[side])
     return FrozenNetwork(
         config=task.config,
         trained=trained,
@@ -174,7 +188,7 @@ def _freeze(network, inputs, task, trained):
         scaling=task.scaling,
         mean=to_numpy(mean),
         levels={side: to_numpy(levels[side]) for side in SIDES},
-        terms={side: to_numpy(network.terms(side, levels[side], effects[side])) for side in SIDES},
+        terms={side: to_numpy(terms[side]) for side in SIDES},
     )
 
 

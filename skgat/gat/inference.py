@@ -72,7 +72,8 @@ class FrozenNetwork:
             out = out + np.einsum("kpq,kq->kp", hidden, weights["decode.out"])
         if "decode.pair" in weights:
             hidden = _elu(pair_features @ weights["decode.pair_in"] + weights["decode.pair_bias"])
-            out = out + (pair_features @ weights["decode.pair"] + hidden @ weights["decode.pair_out"])[..., 0]
+            added = (pair_features @ weights["decode.pair"] + hidden @ weights["decode.pair_out"])[..., 0]
+            out = out + (1.0 - self.config["feature_dropout"]) * added
         if self.config["conv"] == "gatconv":
             out = 1.0 / (1.0 + np.exp(-out))
         return out
@@ -93,8 +94,17 @@ class FrozenNetwork:
         """
         if self.config["conv"] == "gatconv":
             return self._attach_homogeneous(side, features)
-        weights, width = self.weights, self.config["hidden_dim"]
         near = neighbors(features, known_features, self.config["n_neighbors"])
+        terms = self._attach_states(side, features, near)
+        blank = self.config["feature_dropout"]
+        if blank:
+            nobody = np.zeros((1, 0), dtype=np.int64), np.zeros((1, 0))
+            blind = self._attach_states(side, np.zeros((1, features.shape[1])), nobody)
+            terms = (1.0 - blank) * terms + blank * blind
+        return terms
+
+    def _attach_states(self, side, features, near):
+        weights, width = self.weights, self.config["hidden_dim"]
         state = _elu(features @ weights[f"into.{side}"] + weights[f"into.{side}_bias"])
         levels = [state]
         for number in range(self.config["n_layers"]):

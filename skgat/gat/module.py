@@ -1,8 +1,9 @@
 """The networks. Every parameter has a leading axis of ensemble members, which are trained together in one pass."""
 
-__all__ = ["SIDES", "BipartiteNetwork", "HomogeneousNetwork", "make_network"]
+__all__ = ["ALL_SHOWN", "SIDES", "BipartiteNetwork", "HomogeneousNetwork", "make_network"]
 
 import math
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as nnf
@@ -12,6 +13,8 @@ from torch_geometric.nn import GATConv
 from .runtime import as_tensor, dropout
 
 SIDES = ("model", "dataset")
+#: Every member sees all features.
+ALL_SHOWN = MappingProxyType({"model": 1.0, "dataset": 1.0, "pair": 1.0})
 #: Prior records that draw the additive effects to zero: models are compared across datasets, so a dataset's level
 #: is trusted sooner than a model's.
 SHRINKAGE = {"model": 1.0, "dataset": 0.3}
@@ -78,8 +81,8 @@ class _MessagePassing(nn.Module):
         query, key = (receivers @ self.query).transpose(1, 2), (senders @ self.key).transpose(1, 2)
         return edges.attention(self.side, query, key, extra, visible[:, None])
 
-    def forward(self, receivers, senders, residual, visible, edges, near):
-        """The receivers' next states."""
+    def forward(self, receivers, senders, residual, visible, edges, near, shown):
+        """The receivers' next states; ``shown`` is 0 where a member is not told which nodes are similar."""
         weights = self.attention(receivers, senders, residual, visible, edges)
         count = edges.total(visible.to(receivers.dtype), self.side)[:, None, :, None]
         # A receiver with few records trusts their mean less.
@@ -94,7 +97,7 @@ class _MessagePassing(nn.Module):
         parts.append((0.3 * torch.log1p(count)).expand(-1, self.heads, -1, -1))
         heard = torch.cat([part.transpose(1, 2).flatten(2) for part in parts], dim=-1)
         if self.similar:
-            heard = torch.cat([heard, self.hear_similar(receivers, receivers, *near)], dim=-1)
+            heard = torch.cat([heard, self.hear_similar(receivers, receivers, *near) * shown], dim=-1)
         return nnf.elu(receivers @ self.keep + heard @ self.out + self.bias)
 
     def hear_similar(self, receivers, known, indices, distances):
@@ -166,22 +169,23 @@ class BipartiteNetwork(nn.Module):
         spread = (edges.total(residual.square() * weights, "model").sum(-1) / all_mass).sqrt()
         return mean, effects, residual / (_on_edges(spread, target) + 1e-3)
 
-    def encode(self, inputs, target, visible, generator=None):
+    def encode(self, inputs, target, visible, shown=ALL_SHOWN):
         """The states of all nodes at all levels, with the additive effects.
 
-        ``generator`` is given in training, where it draws the dropout.
+        ``shown`` tells which features the members see: a factor a role, 1 or 0, or one such factor a member.
         """
         edges = inputs.edges
         with torch.no_grad():
             mean, effects, residual = self.effects(target, visible, edges)
-        states = {side: nnf.elu(inputs.features[side] @ self.into[side] + self.into[f"{side}_bias"]) for side in SIDES}
+        states = {
+            side: nnf.elu(inputs.features[side] * shown[side] @ self.into[side] + self.into[f"{side}_bias"])
+            for side in SIDES
+        }
         levels = {side: [states[side]] for side in SIDES}
-        for to_models, to_datasets in zip(self.layers["model"], self.layers["dataset"], strict=True):
+        for layers in zip(*(self.layers[side] for side in SIDES), strict=True):
             states = {
-                "model": to_models(states["model"], states["dataset"], residual, visible, edges, inputs.near["model"]),
-                "dataset": to_datasets(
-                    states["dataset"], states["model"], residual, visible, edges, inputs.near["dataset"]
-                ),
+                side: layer(states[side], states[other], residual, visible, edges, inputs.near[side], shown[side])
+                for side, other, layer in zip(SIDES, reversed(SIDES), layers, strict=True)
             }
             for side in SIDES:
                 levels[side].append(states[side])
@@ -206,7 +210,7 @@ class BipartiteNetwork(nn.Module):
         hidden = nnf.elu(features @ self.decode["pair_in"] + self.decode["pair_bias"])
         return (features @ self.decode["pair"] + hidden @ self.decode["pair_out"])[..., 0]
 
-    def predict_edges(self, inputs, mean, terms):
+    def predict_edges(self, inputs, mean, terms, shown=1.0):
         """The prediction on every edge (in the table: on every cell)."""
         edges = inputs.edges
         models, datasets = terms["model"], terms["dataset"]
@@ -219,14 +223,23 @@ class BipartiteNetwork(nn.Module):
             weights = self.decode["out"].reshape((-1,) + (1,) * (hidden.ndim - 2) + (self.rank,))
             out = out + (hidden * weights).sum(-1)
         if inputs.pair_features is not None:
-            out = out + edges.place(self.pair_term(inputs.pair_features))
+            out = out + edges.place(self.pair_term(inputs.pair_features) * shown)
         return out
 
     def forward(self, inputs, target, visible, generator=None):
-        """The prediction on every edge from what is visible."""
-        mean, effects, levels = self.encode(inputs, target, visible, generator)
+        """The prediction on every edge from what is visible.
+
+        ``generator`` is given in training, where it draws the dropout and which members see no features.
+        """
+        shown = ALL_SHOWN
+        blank = self.config["feature_dropout"]
+        if generator is not None and blank:
+            draws = torch.rand((3, len(visible), 1, 1), generator=generator, device=visible.device) >= blank
+            shown = dict(zip(ALL_SHOWN, draws.float(), strict=True))
+            shown["pair"] = shown["pair"][..., 0]
+        mean, effects, levels = self.encode(inputs, target, visible, shown)
         terms = {side: self.terms(side, levels[side], effects[side], generator) for side in SIDES}
-        return self.predict_edges(inputs, mean, terms)
+        return self.predict_edges(inputs, mean, terms, shown["pair"])
 
     @torch.no_grad()
     def attention(self, inputs, target, visible):
@@ -285,7 +298,7 @@ class HomogeneousNetwork(nn.Module):
         self.decode = nn.ParameterDict({side: _weights(generator, members, width, 1, gain) for side in SIDES})
         self.decode["offset"] = _zeros(members)
 
-    def encode(self, inputs, target, visible, generator=None):
+    def encode(self, inputs, target, visible, shown=ALL_SHOWN):
         """The states of all nodes at all levels."""
         n_models, n_datasets = inputs.sizes["model"], inputs.sizes["dataset"]
         widths = [self.config[f"n_{side}_features"] for side in SIDES]
@@ -320,7 +333,7 @@ class HomogeneousNetwork(nn.Module):
         states = dropout(states, self.config["dropout"], generator)
         return (states @ self.out + self.out_bias) @ self.decode[side]
 
-    def predict_edges(self, inputs, mean, terms):
+    def predict_edges(self, inputs, mean, terms, shown=1.0):
         """The prediction on every edge."""
         out = inputs.edges.spread(terms["model"][..., 0], terms["dataset"][..., 0])
         return torch.sigmoid(out + _on_edges(self.decode["offset"], out))

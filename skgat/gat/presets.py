@@ -11,6 +11,7 @@ _PAPER = {
     "edge_dropout": 0.0,
     "node_dropout": 0.0,
     "dropout": 0.0,
+    "feature_dropout": 0.0,
     "hidden_dim": 64,
     "n_layers": 2,
     "n_heads": 1,

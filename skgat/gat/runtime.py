@@ -1,9 +1,15 @@
 """Devices, seeds and the way from numpy to torch and back."""
 
-__all__ = ["as_tensor", "dropout", "make_generator", "resolve_device", "to_numpy"]
+__all__ = ["as_tensor", "dropout", "make_generator", "one_thread", "resolve_device", "to_numpy"]
+
+import threading
+from contextlib import contextmanager
 
 import numpy as np
 import torch
+
+_lock = threading.Lock()
+_held = {"count": 0, "threads": 0}
 
 
 def resolve_device(device):
@@ -44,3 +50,24 @@ def dropout(x, share, generator):
         return x
     kept = torch.rand(x.shape, generator=generator, device=x.device) >= share
     return x * kept / (1.0 - share)
+
+
+@contextmanager
+def one_thread():
+    """Keep torch on one thread: operations on small tensors only lose time in waking others up.
+
+    The number of threads is one of torch's global settings; it is put back when the last block is left, also when
+    fits run in several threads.
+    """
+    with _lock:
+        if not _held["count"]:
+            _held["threads"] = torch.get_num_threads()
+            torch.set_num_threads(1)
+        _held["count"] += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _held["count"] -= 1
+            if not _held["count"]:
+                torch.set_num_threads(_held["threads"])

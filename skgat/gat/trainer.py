@@ -3,6 +3,8 @@
 __all__ = ["Trainer"]
 
 import copy
+import math
+from functools import partial
 
 import torch
 import torch.nn.functional as nnf
@@ -14,6 +16,15 @@ from .runtime import as_tensor, make_generator
 #: must not be heard of, or the score would be an input to its own prediction.
 _LEAST_HIDDEN = 0.1
 _CALIBRATION_STEPS = 16
+
+
+def _one_cycle(step, n_steps):
+    """The step size as a share of the largest: up in the first fifth, down to nothing at the end, both by cosine."""
+    rise = max(n_steps / 5, 1.0)
+    if step < rise:
+        return 0.04 + 0.96 * (1.0 - math.cos(math.pi * step / rise)) / 2
+    fall = max(n_steps - rise, 1.0)
+    return (1.0 + math.cos(math.pi * min((step - rise) / fall, 1.0))) / 2
 
 
 class Trainer:
@@ -74,10 +85,8 @@ class Trainer:
         )
         self.schedule = None
         if settings["schedule"]:
-            # With five steps or fewer the rise takes no step at all, by which torch would divide.
-            steps = max(settings["max_iter"], 6)
-            self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-                self.optimizer, settings["learning_rate"], total_steps=steps, pct_start=0.2
+            self.schedule = torch.optim.lr_scheduler.LambdaLR(
+                self.optimizer, partial(_one_cycle, n_steps=settings["max_iter"])
             )
 
     def _share_hidden(self):
@@ -114,7 +123,7 @@ class Trainer:
         losses.sum().backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0 * len(losses))
         self.optimizer.step()
-        if self.schedule is not None and len(self.losses) + 1 < self.schedule.total_steps:
+        if self.schedule is not None:
             self.schedule.step()
         self.losses.append(float(losses.detach().mean()))
         return self.losses[-1]

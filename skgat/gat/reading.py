@@ -1,0 +1,72 @@
+"""What the rows of a call say of a graph that is there already."""
+
+__all__ = ["check_size", "read_features", "warn_of_unknown"]
+
+import warnings
+
+import numpy as np
+
+from ..exceptions import UnknownEntityWarning
+from ..records import ROLES, lookup_ids
+
+_SIDES = ("model", "dataset")
+
+
+def check_size(graph):
+    """Refuse a graph that nothing can be learned from; warn of one with a single node on a side."""
+    if graph.n_edges < 2:
+        raise ValueError("Found n_samples=1 record, but at least 2 records are required to learn from.")
+    for side in _SIDES:
+        ids = getattr(graph, f"{side}s")
+        if len(ids) == 1:
+            what = "there is nothing to rank" if side == "model" else "how datasets differ cannot be learned"
+            warnings.warn(f"X has a single {side}, {ids.tolist()[0]!r}: {what}.", UserWarning, stacklevel=4)
+
+
+def read_features(graph, scaling, pairs):
+    """The features of the rows, by role; what the call leaves out is filled from what fit saw.
+
+    Parameters
+    ----------
+    graph : Graph
+    scaling : dict of arrays
+        With the average of each feature.
+    pairs : Pairs
+
+    Returns
+    -------
+    tables : dict of arrays
+        By role, one row a pair, in the columns of the graph.
+    bare : dict of sets
+        By side, the ids that are not in the graph and come without a single feature.
+    """
+    tables, bare = {}, {}
+    for role in ROLES:
+        columns = list(getattr(graph, f"{role}_columns"))
+        lost = [column not in pairs.features for column in columns]
+        values = pairs.features.reindex(columns=columns).to_numpy(dtype=np.float64, copy=True)
+        values[:, lost] = scaling[f"{role}_center"][lost]
+        if role in _SIDES:
+            ids = getattr(pairs, f"{role}s")
+            codes = lookup_ids(getattr(graph, f"{role}s"), ids)
+            new = codes < 0
+            if new.any() and any(lost) and not all(lost):
+                raise ValueError(
+                    f"X has no column {columns[lost.index(True)]!r}, which is needed to place the unknown {role} "
+                    f"{ids[new].tolist()[0]!r}."
+                )
+            bare[role] = set(ids[new].tolist()) if all(lost) else set()
+            values = np.where(new[:, None], values, getattr(graph, f"{role}_features")[codes])
+        tables[role] = values
+    return tables, bare
+
+
+def warn_of_unknown(bare):
+    """One warning for all ids that are unknown and undescribed."""
+    parts = [f"{len(ids)} unknown {side}(s), such as {min(ids, key=str)!r}," for side, ids in bare.items() if ids]
+    if parts:
+        warnings.warn(
+            f"{' and '.join(parts)} come without any metadata; what is left to predict them is an additive guess.",
+            UnknownEntityWarning,
+            stacklevel=3,
+        )
