@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
 
-from ._entities import read_entities
+from ._entities import Entities, read_entities
 from ._fitted import as_ids, inspect_recommender
 from ._frames import as_pandas, is_frame
 from .records import id_codes, lookup_ids
@@ -58,6 +58,8 @@ def rank_candidates(recommender, datasets, models, context, request):
         )
     context = None if context is None else _read_context(context, knowledge)
     datasets = read_entities(datasets, "dataset", knowledge, _unnamed(knowledge, context))
+    if context is not None:
+        datasets = _described(datasets, context, knowledge)
     models = _read_models(models, knowledge)
     if request.k is not None and request.k > len(models):
         raise ValueError(
@@ -66,9 +68,9 @@ def rank_candidates(recommender, datasets, models, context, request):
         )
     regressor = knowledge.regressor if context is None else _taught(knowledge, context, datasets)
     pairs = _pair(datasets, models, knowledge)
-    mean, std = _predict(knowledge, regressor, pairs)
+    mean, std, doubt = _predict(knowledge, regressor, pairs, request.strategy)
     known = _known(datasets, models, knowledge, context) if request.exclude_known else np.zeros(len(mean), dtype=bool)
-    return _ordered(datasets, models, mean, std, known, request)
+    return _ordered(datasets, models, mean, std, doubt, known, request)
 
 
 def _read_models(models, knowledge):
@@ -100,6 +102,23 @@ def _read_context(context, knowledge):
     if not len(frame):
         raise ValueError("context is an empty frame, but expected at least 1 record; pass None for no context.")
     return frame
+
+
+def _described(datasets, context, knowledge):
+    """The datasets with what their records in the context say of them, where the caller said nothing."""
+    roles = knowledge.columns or {}
+    columns = [
+        column
+        for column in context.columns
+        if roles.get(column) == "dataset" and column not in datasets.metadata.columns
+    ]
+    if not columns:
+        return datasets
+    told = context.drop_duplicates(knowledge.names["dataset"])
+    row = lookup_ids(as_ids(told[knowledge.names["dataset"]]), datasets.ids)
+    found = told[columns].reset_index(drop=True).reindex(np.where(row < 0, len(told), row)).reset_index(drop=True)
+    metadata = pd.concat([datasets.metadata.reset_index(drop=True), found], axis=1)
+    return Entities(datasets.ids, metadata)
 
 
 _MEANINGS = {"model": "model ids", "dataset": "dataset ids", "target": "scores"}
@@ -141,13 +160,17 @@ def _pair(datasets, models, knowledge):
     return pd.concat([ids.infer_objects(), models.metadata, datasets.metadata], axis=1)
 
 
-def _predict(knowledge, regressor, pairs):
+def _predict(knowledge, regressor, pairs, strategy):
+    """Scores, their standard deviations, and those that matter for the order."""
     X = knowledge.transform(pairs)
-    if knowledge.has_std():
-        mean, std = regressor.predict(X, return_std=True)
-        return np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)
-    mean = np.asarray(regressor.predict(X), dtype=np.float64)
-    return mean, np.full(len(mean), np.nan)
+    if not knowledge.has_std():
+        mean = np.asarray(regressor.predict(X), dtype=np.float64)
+        return mean, np.full(len(mean), np.nan), None
+    mean, std = (np.asarray(values, dtype=np.float64) for values in regressor.predict(X, return_std=True))
+    if strategy != "mean" and hasattr(regressor, "ranking_std"):
+        # How good the dataset is for all models alike must not drown the differences between them.
+        return mean, std, regressor.ranking_std(X)
+    return mean, std, std
 
 
 def _known(datasets, models, knowledge, context):
@@ -172,11 +195,11 @@ def _known(datasets, models, knowledge, context):
     return known.ravel()
 
 
-def _ordered(datasets, models, mean, std, known, request):
+def _ordered(datasets, models, mean, std, doubt, known, request):
     if request.strategy == "ucb":
-        key = mean + request.exploration * std
+        key = mean + request.exploration * doubt
     elif request.strategy == "thompson":
-        key = check_random_state(request.random_state).normal(mean, std)
+        key = check_random_state(request.random_state).normal(mean, doubt)
     else:
         key = mean
     of_dataset = np.repeat(np.arange(len(datasets)), len(models))

@@ -93,6 +93,7 @@ def recommend(args):
         None if args.models is None else _read_known(args.models, knowledge),
         k=args.k,
         strategy=args.strategy,
+        exploration=args.exploration,
         exclude_known=args.exclude_known,
         context=None if args.context is None else _read_known(args.context, knowledge),
         random_state=args.seed,

@@ -34,6 +34,8 @@ class BiasRegressor(RegressorMixin, BaseEstimator):
         The mean score.
     models_, datasets_ : array of ids
         What was seen in ``fit``.
+    pairs_ : integer array of shape (n_pairs, 2)
+        Which models were seen with which datasets, as positions in ``models_`` and ``datasets_``.
     model_effects_, dataset_effects_ : array
         The effect of each model and each dataset. An unknown one has no effect.
     n_features_in_ : int
@@ -88,6 +90,7 @@ class BiasRegressor(RegressorMixin, BaseEstimator):
         pairs = read_pairs(self, X, y, sample_weight, reset=True, scores=True, numeric=False)
         graph = build_graph(_ids_only(pairs), self.duplicates)
         self.models_, self.datasets_ = graph.models, graph.datasets
+        self.pairs_ = np.column_stack([graph.edge_models, graph.edge_datasets])
         self.mean_, self.model_effects_, self.dataset_effects_ = additive_effects(graph, self.shrinkage)
         return self
 

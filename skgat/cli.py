@@ -151,6 +151,12 @@ def _add_recommend(commands):
     command.add_argument("--strategy", choices=("mean", "ucb", "thompson"), default="mean", help="what to rank by")
     command.add_argument("--exclude-known", action="store_true", help="leave out pairs whose score is known")
     command.add_argument("--context", metavar="TABLE", help="a few results on the datasets, to rank with")
+    command.add_argument(
+        "--exploration",
+        type=float,
+        default=1.0,
+        help="standard deviations that --strategy ucb adds to the score (default: %(default)s)",
+    )
     command.add_argument("--seed", type=int, default=0, help="seed of --strategy thompson (default: %(default)s)")
     command.add_argument("--json", action="store_true", help="print a JSON list with one object a row")
 

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._columns import KINDS, Categories, Numbers, Words, infer_kind
 from ._compat import Interval, StrOptions, fit_context
 from ._frames import as_container, as_pandas, column_names, is_frame, is_numeric
+from .exceptions import warn_of_unknown
 from .records import ROLES, constant_within, id_codes, infer_roles, lookup_ids, read_pairs, value_codes
 
 
@@ -165,6 +166,8 @@ class MetadataEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         columns = {role: [c for c, r in self.roles_.items() if r == role] for role in ROLES}
         self.models_ = _distinct(pairs.features[columns["model"]], models, model_codes, self.model, "model")
         self.datasets_ = _distinct(pairs.features[columns["dataset"]], datasets, dataset_codes, self.dataset, "dataset")
+        seen = np.unique(dataset_codes * len(models) + model_codes)
+        self.pairs_ = np.column_stack([seen % len(models), seen // len(models)])
         overrides = self._overrides("kinds", pairs.features.columns, KINDS)
         self.kinds_ = {}
         self.encoders_ = {}
@@ -255,14 +258,19 @@ class MetadataEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
             for column, kind in self.kinds_.items()
             if kind != "drop"
         }
-        for table, ids in ((self.models_, pairs.models), (self.datasets_, pairs.datasets)):
+        bare = {}
+        tables = {"model": (self.models_, pairs.models), "dataset": (self.datasets_, pairs.datasets)}
+        for role, (table, ids) in tables.items():
             absent = {column: features[column].isna().to_numpy() for column in table.columns if column in features}
-            absent = {column: mask for column, mask in absent.items() if mask.any()}
-            if absent:
+            if any(mask.any() for mask in absent.values()):
                 places = lookup_ids(table.index.to_numpy(), ids)
+                undescribed = np.logical_and.reduce(list(absent.values())) & (places < 0)
+                bare[role] = set(ids[undescribed].tolist())
                 for column, mask in absent.items():
                     rows = mask & (places >= 0)
-                    features[column] = _replaced(features[column], rows, table[column].iloc[places[rows]])
+                    if rows.any():
+                        features[column] = _replaced(features[column], rows, table[column].iloc[places[rows]])
+        warn_of_unknown(bare, stacklevel=4)
         return features
 
     def get_feature_names_out(self, input_features=None):

@@ -6,7 +6,10 @@ __all__ = [
     "PersistenceError",
     "UndefinedMetricWarning",
     "UnknownEntityWarning",
+    "warn_of_unknown",
 ]
+
+import warnings
 
 from sklearn.exceptions import UndefinedMetricWarning
 
@@ -25,3 +28,22 @@ class DownloadError(OSError):
 
 class PersistenceError(ValueError):
     """A file is not a recommender that this version of skgat can read."""
+
+
+def warn_of_unknown(bare, stacklevel=3):
+    """One warning for all ids of a call that are unknown and come without metadata.
+
+    Parameters
+    ----------
+    bare : dict of sets
+        The ids by side, "model" and "dataset".
+    stacklevel : int
+        As in :func:`warnings.warn`, seen from the caller.
+    """
+    parts = [f"{len(ids)} unknown {side}(s), such as {min(ids, key=str)!r}," for side, ids in bare.items() if ids]
+    if parts:
+        warnings.warn(
+            f"{' and '.join(parts)} come without any metadata; what is left to predict them is an additive guess.",
+            UnknownEntityWarning,
+            stacklevel=stacklevel,
+        )

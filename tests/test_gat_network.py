@@ -144,13 +144,14 @@ class TestLayouts:
         assert layout(300, 200, 0.01) is SparseEdges
 
 
-def terms_of(network, inputs, target, visible, blank):
+def terms_of(network, inputs, target, visible):
     """The mean and the decoder terms: a mixture of what is said with and without a look at the features."""
+    blank = {side: network.config[f"blank_{side}"] for side in SIDES}
     mean, effects, levels = network.encode(inputs, target, visible)
     _, _, blind = network.encode(inputs, target, visible, dict.fromkeys((*SIDES, "pair"), 0.0))
     return mean, {
-        side: (1 - blank) * network.terms(side, levels[side], effects[side])
-        + blank * network.terms(side, blind[side], effects[side])
+        side: (1 - blank[side]) * network.terms(side, levels[side], effects[side])
+        + blank[side] * network.terms(side, blind[side], effects[side])
         for side in SIDES
     }
 
@@ -164,11 +165,11 @@ class TestNumpyEqualsTorch:
         network, inputs, task = fitting._rebuild(estimator, graph)
         network.eval()
         target, visible = fitting._all_visible(inputs.edges, task)
-        blank = estimator.feature_dropout
+        shown = 1.0 - network.config["blank_pair"]
         with torch.no_grad():
-            mean, terms = terms_of(network, inputs, target, visible, blank)
-            expected = to_numpy(inputs.edges.take(network.predict_edges(inputs, mean, terms, 1.0 - blank)))
-            if not blank:
+            mean, terms = terms_of(network, inputs, target, visible)
+            expected = to_numpy(inputs.edges.take(network.predict_edges(inputs, mean, terms, shown)))
+            if estimator.feature_dropout == 0:
                 assert_allclose(inputs.edges.take(network(inputs, target, visible)), expected, rtol=1e-6)
         found = frozen.predict(
             frozen.terms["model"][:, graph.edge_models],
@@ -208,7 +209,7 @@ class TestNumpyEqualsTorch:
             ends = as_tensor(getattr(grown, f"edge_{side}s"), "cpu", torch.int64)
             visible = visible & (inputs.edges.place((ends != place).float()) > 0)
             with torch.no_grad():
-                _, terms = terms_of(network, inputs, target, visible, estimator.feature_dropout)
+                _, terms = terms_of(network, inputs, target, visible)
                 expected = to_numpy(terms[side])[:, place]
             found = frozen.attach(side, features, among)[:, 0]
             assert_allclose(found, expected, rtol=1e-4, atol=2e-5, err_msg=side)

@@ -141,7 +141,7 @@ class TestStopping:
                 super().finalize()
 
         monkeypatch.setattr("skgat.gat.fitting.Trainer", Spy)
-        params = {"max_iter": 60, "learning_rate": 0.05, "schedule": False, "n_iter_no_change": 60}
+        params = {"max_iter": 60, "learning_rate": 0.1, "schedule": False, "n_iter_no_change": 60}
         gat = TransferabilityGAT(early_stopping=True, **TINY | params).fit(seen)
         assert gat.validation_scores_ == kept["scores"]
         assert len(gat.validation_scores_) == gat.n_iter_ == 60
@@ -180,7 +180,7 @@ class TestStopping:
 
 class TestWarmStart:
     def test_goes_on_from_the_last_weights(self, seen):
-        params = TINY | {"max_iter": 80, "learning_rate": 0.01, "schedule": False}
+        params = TINY | {"max_iter": 80, "learning_rate": 0.01, "schedule": False, "feature_dropout": 0.0}
         gat = TransferabilityGAT(warm_start=True, **params).fit(seen)
         first = list(gat.loss_curve_)
         gat.set_params(max_iter=5).fit(seen)

@@ -14,11 +14,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import CallbackSupportMixin, Interval, StrOptions, fit_context, with_callbacks
+from ..exceptions import warn_of_unknown
 from ..graph import build_graph, extend_graph
 from ..records import ROLES, lookup_ids, read_pairs
-from .reading import check_size, read_features, warn_of_unknown
+from .reading import check_size, read_features
 
 _SIDES = ("model", "dataset")
+_GATCONV_EXPECTS = {
+    "decoder": "linear", "edge_features": False, "additive": False, "n_neighbors": 0, "feature_dropout": 0
+}  # fmt: skip
 
 
 class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
@@ -52,10 +56,11 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         Each node also hears from this many nodes of its own kind with the most similar features; 0 for none.
     dropout : float, default=0.1
         Share of the node states that is dropped before the decoder in training.
-    feature_dropout : float, default=0.5
+    feature_dropout : float or "auto", default="auto"
         Share of the steps in which the features of all models, of all datasets or of all pairs are blanked, each
         drawn on its own. A prediction is the same mixture: this share of it comes from the records alone. It keeps
-        a handful of datasets from being told apart by chance differences of their metadata.
+        a handful of datasets from being told apart by chance differences of their metadata, so ``"auto"`` is
+        15 / (15 + n) on a side with n nodes.
     edge_dropout : float, default=0.7
         Each step hides a random share of the edges, up to this one, and learns to predict them. At least a tenth is
         hidden as long as scores travel along edges, because an edge must not tell its own score.
@@ -117,8 +122,9 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         The training loss of each epoch.
     validation_scores_ : list of float
         With early stopping: minus the loss on the held-out edges after each epoch.
-    noise_ : dict of float
-        Error on hidden edges in training, by what else was hidden; enters ``return_std``.
+    noise_, ranking_noise_ : dict of float
+        Error on hidden edges in training, by what else was hidden; of the scores, and of the scores relative to the
+        others of the dataset. Enter ``predict(return_std=True)`` and ``ranking_std``.
     n_features_in_ : int
         The number of columns of X without the target.
     feature_names_in_ : array of str
@@ -126,8 +132,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     Notes
     -----
-    A nameless numeric array is read by position: column 0 holds the model ids, column 1 the dataset ids, the rest are
-    features of the pair.
+    A nameless numeric array is read by position: ids of models, ids of datasets, features of the pair.
 
     Examples
     --------
@@ -154,7 +159,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         "edge_features": ["boolean"],
         "n_neighbors": [Interval(Integral, 0, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "feature_dropout": [Interval(Real, 0, 1, closed="left")],
+        "feature_dropout": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
         "edge_dropout": [Interval(Real, 0, 1, closed="left")],
         "node_dropout": [Interval(Real, 0, 1, closed="left")],
         "loss": [StrOptions({"huber", "squared_error"})],
@@ -192,7 +197,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         edge_features=True,
         n_neighbors=0,
         dropout=0.1,
-        feature_dropout=0.5,
+        feature_dropout="auto",
         edge_dropout=0.7,
         node_dropout=0.15,
         loss="huber",
@@ -349,19 +354,40 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             Only if ``return_std``.
         """
         check_is_fitted(self)
+        values, std = self._predict(X, self.noise_)
+        return (values, std) if return_std else values
+
+    def ranking_std(self, X):
+        """Standard deviations of the scores relative to the other models on the same dataset.
+
+        Smaller than those of :meth:`predict`: the level of a dataset is left out, which is the same for all models.
+
+        Parameters
+        ----------
+        X : frame of records or array of shape (n_records, n_columns)
+
+        Returns
+        -------
+        std : array of shape (n_records,)
+        """
+        check_is_fitted(self)
+        return self._predict(X, self.ranking_noise_)[1]
+
+    def _predict(self, X, noise):
         pairs = read_pairs(self, X, reset=False, missing=True)
         tables, unknown = read_features(self.graph_, self.network_.scaling, pairs)
-        warn_of_unknown(unknown)
+        warn_of_unknown(unknown, stacklevel=4)
         network = self.network_
         codes, terms = {}, {}
         for side, ids in (("model", pairs.models), ("dataset", pairs.datasets)):
             codes[side] = lookup_ids(getattr(self.graph_, f"{side}s"), ids)
             terms[side] = self._terms(side, codes[side], tables[side])
         members = network.predict(terms["model"], terms["dataset"], network.scale("pair", tables["pair"]))
-        values, std = members.mean(axis=0), self._std(members, codes)
+        case = 1 * (codes["dataset"] < 0) + 2 * (codes["model"] < 0)
+        error = np.array([noise[name] for name in ("pair", "dataset", "model", "both")])[case]
+        values, std = members.mean(axis=0), np.sqrt(members.var(axis=0) + error**2)
         scaled = network.scale("dataset", tables["dataset"])
-        values, std = self.target_scale_.inverse(values, std, codes["dataset"], scaled)
-        return (values, std) if return_std else values
+        return self.target_scale_.inverse(values, std, codes["dataset"], scaled)
 
     def score(self, X, y=None, sample_weight=None):
         """The coefficient of determination of the predictions.
@@ -437,14 +463,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 "multiple of n_heads."
             )
         if self.conv == "gatconv":
-            expected = {
-                "decoder": "linear",
-                "edge_features": False,
-                "additive": False,
-                "n_neighbors": 0,
-                "feature_dropout": 0,
-            }
-            for name, value in expected.items():
+            for name, value in _GATCONV_EXPECTS.items():
                 if getattr(self, name) != value:
                     raise ValueError(
                         f'Got {name}={getattr(self, name)!r}, but conv="gatconv" expects {name}={value!r}.'
@@ -464,11 +483,6 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             attached = network.attach(side, network.scale(side, rows), known)
             terms[:, new] = attached[:, inverse.reshape(-1)]
         return terms
-
-    def _std(self, members, codes):
-        case = 1 * (codes["dataset"] < 0) + 2 * (codes["model"] < 0)
-        noise = np.array([self.noise_[name] for name in ("pair", "dataset", "model", "both")])
-        return np.sqrt(members.var(axis=0) + noise[case] ** 2)
 
 
 @contextmanager

@@ -15,10 +15,12 @@ from .inference import FrozenNetwork
 from .module import SIDES, Inputs, make_network
 from .runtime import as_tensor, make_generator, one_thread, resolve_device, to_numpy
 from .targets import TargetScale, fit_target
-from .trainer import Trainer
+from .trainer import CASES, Trainer
 
 #: Rank of the bilinear interaction and width of the mlp decoder.
 _DECODER_RANK = 32
+#: With this many nodes their features are trusted as much as their records.
+_PRIOR_NODES = 15
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,20 @@ def prepare(estimator, graph, scaling=None):
     config = {
         name: getattr(estimator, name)
         for name in ("conv", "additive", "edge_features", "hidden_dim", "n_layers", "n_heads", "combine", "decoder",
-                     "n_neighbors", "n_estimators", "dropout", "feature_dropout")
+                     "n_neighbors", "n_estimators", "dropout")
     }  # fmt: skip
+    config |= {f"blank_{role}": _blank_share(estimator.feature_dropout, graph, role) for role in ROLES}
     config |= {f"n_{role}_features": features[role].shape[1] for role in ROLES}
     config |= {"n_models": graph.n_models, "n_datasets": graph.n_datasets, "rank": _DECODER_RANK}
     return Task(graph, scaling, features, near, target, scale, config)
+
+
+def _blank_share(feature_dropout, graph, role):
+    if feature_dropout != "auto":
+        return float(feature_dropout)
+    # Features of the pair act within a dataset, so it is datasets that tell whether they can be trusted.
+    n_nodes = graph.n_models if role == "model" else graph.n_datasets
+    return _PRIOR_NODES / (_PRIOR_NODES + n_nodes)
 
 
 def train(estimator, task, seed, start, context, X, y):
@@ -95,9 +106,9 @@ def train(estimator, task, seed, start, context, X, y):
     with one_thread() if small else nullcontext():
         _run_epochs(estimator, trainer, task, context, X, y)
         trainer.restore_best()
-        noise = trainer.hidden_errors()
+        noise, ranking_noise = (_complete(errors) for errors in trainer.hidden_errors())
     trainer.finalize()
-    fitted = _fitted(trainer, task) | {"noise_": _complete(noise)}
+    fitted = _fitted(trainer, task) | {"noise_": noise, "ranking_noise_": ranking_noise}
     if estimator.early_stopping:
         fitted["validation_scores_"] = trainer.scores
     return fitted
@@ -129,7 +140,8 @@ def _fitted(trainer, task):
         "graph_": task.graph,
         "network_": _freeze(trainer.network, trainer.inputs, task, trained),
         "target_scale_": task.scale,
-        "noise_": dict.fromkeys(("pair", "dataset", "model", "both"), 0.0),
+        "noise_": dict.fromkeys(CASES, 0.0),
+        "ranking_noise_": dict.fromkeys(CASES, 0.0),
         "device_": str(trainer.device),
         "n_iter_": len(trainer.losses),
         "loss_curve_": list(trainer.losses),
@@ -175,12 +187,13 @@ def _freeze(network, inputs, task, trained):
     target, visible = _all_visible(edges, task)
     mean, effects, levels = network.encode(inputs, target, visible)
     terms = {side: network.terms(side, levels[side], effects[side]) for side in SIDES}
-    blank = task.config["feature_dropout"]
-    if blank:
+    blank = {side: task.config[f"blank_{side}"] for side in SIDES}
+    if any(blank.values()):
         # What training did in this share of the steps: look at the records alone.
         _, _, blind = network.encode(inputs, target, visible, dict.fromkeys(ROLES, 0.0))
         for side in SIDES:
-            terms[side] = (1.0 - blank) * terms[side] + blank * network.terms(side, blind[side], effects[side])
+            blind_terms = network.terms(side, blind[side], effects[side])
+            terms[side] = (1.0 - blank[side]) * terms[side] + blank[side] * blind_terms
     return FrozenNetwork(
         config=task.config,
         trained=trained,

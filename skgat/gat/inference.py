@@ -73,7 +73,7 @@ class FrozenNetwork:
         if "decode.pair" in weights:
             hidden = _elu(pair_features @ weights["decode.pair_in"] + weights["decode.pair_bias"])
             added = (pair_features @ weights["decode.pair"] + hidden @ weights["decode.pair_out"])[..., 0]
-            out = out + (1.0 - self.config["feature_dropout"]) * added
+            out = out + (1.0 - self.config["blank_pair"]) * added
         if self.config["conv"] == "gatconv":
             out = 1.0 / (1.0 + np.exp(-out))
         return out
@@ -96,7 +96,7 @@ class FrozenNetwork:
             return self._attach_homogeneous(side, features)
         near = neighbors(features, known_features, self.config["n_neighbors"])
         terms = self._attach_states(side, features, near)
-        blank = self.config["feature_dropout"]
+        blank = self.config[f"blank_{side}"]
         if blank:
             nobody = np.zeros((1, 0), dtype=np.int64), np.zeros((1, 0))
             blind = self._attach_states(side, np.zeros((1, features.shape[1])), nobody)

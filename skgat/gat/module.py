@@ -232,10 +232,12 @@ class BipartiteNetwork(nn.Module):
         ``generator`` is given in training, where it draws the dropout and which members see no features.
         """
         shown = ALL_SHOWN
-        blank = self.config["feature_dropout"]
-        if generator is not None and blank:
-            draws = torch.rand((3, len(visible), 1, 1), generator=generator, device=visible.device) >= blank
-            shown = dict(zip(ALL_SHOWN, draws.float(), strict=True))
+        if generator is not None and any(self.config[f"blank_{role}"] for role in ALL_SHOWN):
+            draws = torch.rand((3, len(visible), 1, 1), generator=generator, device=visible.device)
+            shown = {
+                role: (draw >= self.config[f"blank_{role}"]).float()
+                for role, draw in zip(ALL_SHOWN, draws, strict=True)
+            }
             shown["pair"] = shown["pair"][..., 0]
         mean, effects, levels = self.encode(inputs, target, visible, shown)
         terms = {side: self.terms(side, levels[side], effects[side], generator) for side in SIDES}

@@ -1,12 +1,11 @@
 """What the rows of a call say of a graph that is there already."""
 
-__all__ = ["check_size", "read_features", "warn_of_unknown"]
+__all__ = ["check_size", "read_features"]
 
 import warnings
 
 import numpy as np
 
-from ..exceptions import UnknownEntityWarning
 from ..records import ROLES, lookup_ids
 
 _SIDES = ("model", "dataset")
@@ -59,14 +58,3 @@ def read_features(graph, scaling, pairs):
             values = np.where(new[:, None], values, getattr(graph, f"{role}_features")[codes])
         tables[role] = values
     return tables, bare
-
-
-def warn_of_unknown(bare):
-    """One warning for all ids that are unknown and undescribed."""
-    parts = [f"{len(ids)} unknown {side}(s), such as {min(ids, key=str)!r}," for side, ids in bare.items() if ids]
-    if parts:
-        warnings.warn(
-            f"{' and '.join(parts)} come without any metadata; what is left to predict them is an additive guess.",
-            UnknownEntityWarning,
-            stacklevel=3,
-        )

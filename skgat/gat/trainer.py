@@ -1,6 +1,6 @@
 """The training loop: what is hidden, what is supervised, when to stop, which state is kept. Knows no scikit-learn."""
 
-__all__ = ["Trainer"]
+__all__ = ["CASES", "Trainer"]
 
 import copy
 import math
@@ -16,6 +16,8 @@ from .runtime import as_tensor, make_generator
 #: must not be heard of, or the score would be an input to its own prediction.
 _LEAST_HIDDEN = 0.1
 _CALIBRATION_STEPS = 16
+#: What is known of a pair that is predicted: both ends, all but the dataset, all but the model, nothing.
+CASES = ("pair", "dataset", "model", "both")
 
 
 def _one_cycle(step, n_steps):
@@ -170,33 +172,35 @@ class Trainer:
 
         Returns
         -------
-        dict of float
-            ``pair`` (only edges hidden), ``dataset``, ``model`` and ``both`` (the node has no record left).
+        errors, ranking_errors : dict of float
+            Of the scores, and of the scores relative to the other hidden ones of their dataset; by the names in
+            ``CASES``: only edges are hidden, or the dataset, the model or both have no record left.
         """
         self.network.eval()
         members, edges = self.config["n_estimators"], self.inputs.edges
-        sums = dict.fromkeys(("pair", "dataset", "model", "both"), 0.0)
-        counts = dict.fromkeys(sums, 0.0)
+        sums, ranking_sums = torch.zeros(2, len(CASES))
+        counts, ranking_counts = torch.zeros(2, len(CASES))
         for _ in range(_CALIBRATION_STEPS):
-            hidden = self.draw_hidden()[:1]
+            hidden = self.draw_hidden()[:1] & self.training
             visible = self.training & ~hidden
             out = self.network(self.inputs, self.target, visible.expand(members, *visible.shape[1:])).mean(0)
-            seen = {side: (edges.total(visible.float(), side) > 0).float() for side in self.inputs.sizes}
-            none = {side: torch.zeros_like(seen[side]) for side in seen}
-            model_seen = edges.spread(seen["model"], none["dataset"]) > 0
-            dataset_seen = edges.spread(none["model"], seen["dataset"]) > 0
-            cases = {
-                "pair": model_seen & dataset_seen,
-                "dataset": model_seen & ~dataset_seen,
-                "model": ~model_seen & dataset_seen,
-                "both": ~model_seen & ~dataset_seen,
-            }
-            squared = (out - self.target[0]).square() * edges.weights
-            for case, where in cases.items():
-                where = (where & hidden & self.training)[0]
-                sums[case] += float((squared * where).sum())
-                counts[case] += float((edges.weights * where).sum())
-        return {case: (sums[case] / counts[case]) ** 0.5 if counts[case] else float("nan") for case in sums}
+            seen = {side: edges.total(visible.float(), side) > 0 for side in self.inputs.sizes}
+            case = edges.spread(2 * (~seen["model"]).int(), (~seen["dataset"]).int())
+            weights = hidden * edges.weights
+            error = (out - self.target) * hidden
+            of_dataset = edges.total(weights, "dataset").clamp(min=1e-9)
+            nothing = torch.zeros_like(edges.total(weights, "model"))
+            centred = error - edges.spread(nothing, edges.total(error * weights, "dataset") / of_dataset)
+            # A mean over n takes one n-th of the freedom.
+            freedom = weights - weights.square() / edges.spread(nothing, of_dataset)
+            for number in range(len(CASES)):
+                where = case == number
+                sums[number] += (error.square() * weights * where).sum().cpu()
+                counts[number] += (weights * where).sum().cpu()
+                ranking_sums[number] += (centred.square() * weights * where).sum().cpu()
+                ranking_counts[number] += (freedom * where).sum().cpu()
+        errors = [(sums / counts).sqrt(), (ranking_sums / ranking_counts).sqrt()]
+        return tuple(dict(zip(CASES, found.tolist(), strict=True)) for found in errors)
 
     def finalize(self):
         """Drop the optimizer and what else only training needs."""
