@@ -12,13 +12,13 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._columns import KINDS, Categories, Numbers, Words, infer_kind
-from ._compat import Interval, StrOptions, fit_context
+from ._compat import CallbackSupportMixin, Interval, StrOptions, fit_context, with_callbacks
 from ._frames import as_container, as_pandas, column_names, is_frame, is_numeric
 from .exceptions import warn_of_unknown
 from .records import ROLES, constant_within, id_codes, infer_roles, lookup_ids, read_pairs, value_codes
 
 
-class MetadataEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class MetadataEncoder(CallbackSupportMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Encode the metadata of a record frame as numbers.
 
     Every column gets a *role* (what it describes) and a *kind* (how its values are understood). Statistics such as
@@ -65,6 +65,8 @@ class MetadataEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         ``"drop"`` and has no part in the output.
     models_, datasets_ : pandas.DataFrame
         The metadata of the models (datasets) seen in `fit`, one row an id, as it came.
+    pairs_ : integer array of shape (n_pairs, 2)
+        Which models were seen with which datasets, as positions in `models_` and `datasets_`.
     encoders_ : dict
         The fitted encoders of each role.
     feature_names_in_ : array of str
@@ -143,6 +145,7 @@ class MetadataEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         self.min_frequency = min_frequency
         self.output = output
 
+    @with_callbacks
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Learn how to encode the metadata.
@@ -159,6 +162,14 @@ class MetadataEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         MetadataEncoder
             The fitted encoder.
         """
+        # A step without steps of its own: progress bars of a pipeline pass it by as one.
+        context = self._init_callback_context(max_subtasks=0)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        self._learn(X)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def _learn(self, X):
         pairs = read_pairs(self, X, reset=True, numeric=False, missing=True)
         models, model_codes = id_codes(pairs.models)
         datasets, dataset_codes = id_codes(pairs.datasets)
@@ -180,7 +191,6 @@ class MetadataEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
             [name for encoders in self.encoders_.values() for encoder in encoders for name in encoder.names],
             taken=(self.model, self.dataset, self.target),
         )
-        return self
 
     def _overrides(self, argument, columns, choices):
         given = getattr(self, argument)

@@ -360,7 +360,6 @@ class TestCallbacks:
         search.fit(records)
         assert len(self.log_of(monitor)) == (2 * 2 + 1) * 4
 
-    @pytest.mark.filterwarnings("ignore:The estimator MetadataEncoder does not support callbacks:UserWarning")
     @pytest.mark.parametrize("where", ["alone", "pipeline", "search", "search in parallel"])
     def test_a_progress_bar(self, where, records, encoded, capsys):
         pytest.importorskip("rich", reason="scikit-learn's progress bar is drawn by rich")

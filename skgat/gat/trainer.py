@@ -74,6 +74,7 @@ class Trainer:
         self.held = edges.place(held.float()) > 0
         self.training = edges.present & ~self.held
         self._leaks = config["edge_features"] or config["additive"]
+        self._hides = self._leaks or settings["edge_dropout"] > 0
         self._start_optimizer()
         self.best_score, self.best_state, self.losses, self.scores = -float("inf"), None, [], []
 
@@ -114,7 +115,7 @@ class Trainer:
     def epoch(self):
         """One step of the optimizer on freshly hidden edges; returns the loss."""
         self.network.train()
-        if self._leaks or self.settings["edge_dropout"]:
+        if self._hides:
             hidden = self.draw_hidden()
             visible, supervised = self.training & ~hidden, self.training & hidden
         else:
@@ -181,8 +182,7 @@ class Trainer:
         sums, ranking_sums = torch.zeros(2, len(CASES))
         counts, ranking_counts = torch.zeros(2, len(CASES))
         for _ in range(_CALIBRATION_STEPS):
-            hidden = self.draw_hidden()[:1] & self.training
-            visible = self.training & ~hidden
+            hidden, visible = self._split_for_errors()
             out = self.network(self.inputs, self.target, visible.expand(members, *visible.shape[1:])).mean(0)
             seen = {side: edges.total(visible.float(), side) > 0 for side in self.inputs.sizes}
             case = edges.spread(2 * (~seen["model"]).int(), (~seen["dataset"]).int())
@@ -201,6 +201,13 @@ class Trainer:
                 ranking_counts[number] += (freedom * where).sum().cpu()
         errors = [(sums / counts).sqrt(), (ranking_sums / ranking_counts).sqrt()]
         return tuple(dict(zip(CASES, found.tolist(), strict=True)) for found in errors)
+
+    def _split_for_errors(self):
+        if not self._hides:
+            # Nothing was ever hidden: what is left is how well the training scores are met.
+            return self.training[None], self.training[None]
+        hidden = self.draw_hidden()[:1] & self.training
+        return hidden, self.training & ~hidden
 
     def finalize(self):
         """Drop the optimizer and what else only training needs."""
