@@ -121,7 +121,7 @@ class TestLayouts:
         edges = layout(graph, "cpu")
         rng = np.random.default_rng(0)
         ends = list(zip(graph.edge_models, graph.edge_datasets, strict=True))
-        on_edges = rng.normal(size=(2, graph.n_edges))
+        on_edges = rng.normal(size=(2, graph.n_edges)).astype(np.float32)
         placed = edges.place(torch.as_tensor(on_edges))
         assert_allclose(edges.take(placed), on_edges)
         assert int(edges.present.sum()) == graph.n_edges
@@ -129,7 +129,7 @@ class TestLayouts:
             expected = np.zeros((2, getattr(graph, f"n_{side}s")))
             for number, end in enumerate(ends):
                 expected[:, end[axis]] += on_edges[:, number]
-            assert_allclose(edges.total(placed, side), expected)
+            assert_allclose(edges.total(placed, side), expected, rtol=1e-5, atol=1e-5)
         models, datasets = rng.normal(size=(2, graph.n_models, 3)), rng.normal(size=(2, graph.n_datasets, 3))
         product = edges.take(edges.product(torch.as_tensor(models), torch.as_tensor(datasets)))
         assert_allclose(product, np.stack([(models[:, i] * datasets[:, j]).sum(-1) for i, j in ends], axis=1))

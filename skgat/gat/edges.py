@@ -6,22 +6,24 @@ Both layouts offer the same operations with the same results, so that the networ
 
 __all__ = ["DenseEdges", "SparseEdges", "choose_layout"]
 
+import warnings
+
 import torch
 import torch.nn.functional as nnf
-from torch_geometric.utils import softmax
 
 from .runtime import as_tensor
 
+_OTHER = {"model": "dataset", "dataset": "model"}
 _HIDDEN_LOGIT = -1e9
 #: A table may have this many times more cells than there are edges before lists are the better layout.
-_SPARSITY = 16
+_SPARSITY = 4
 _MOST_CELLS = 2**18
 
 
 def choose_layout(graph, device):
     """The faster layout for the graph."""
     cells = graph.n_models * graph.n_datasets
-    layout = DenseEdges if cells <= min(_MOST_CELLS, _SPARSITY * graph.n_edges + 2**12) else SparseEdges
+    layout = DenseEdges if cells <= min(_MOST_CELLS, _SPARSITY * graph.n_edges + 2**14) else SparseEdges
     return layout(graph, device)
 
 
@@ -75,18 +77,66 @@ class DenseEdges:
 
 
 class SparseEdges:
-    """Edges as two lists of ends."""
+    """Edges as two lists of ends.
+
+    Everything that touches the nodes is one of two products of a sparse and a dense matrix: sums at the nodes, and
+    inner products on the edges. Each is the other's derivative, and neither makes a tensor of edges by features.
+    """
 
     def __init__(self, graph, device):
         self.shape = (graph.n_edges,)
-        self._ends = {
+        self.ends = {
             "model": as_tensor(graph.edge_models, device, torch.int64),
             "dataset": as_tensor(graph.edge_datasets, device, torch.int64),
         }
-        self._sizes = {"model": graph.n_models, "dataset": graph.n_datasets}
+        self.sizes = {"model": graph.n_models, "dataset": graph.n_datasets}
         self.weights = as_tensor(graph.weights / graph.weights.mean(), device)
         self.present = torch.ones(graph.n_edges, dtype=torch.bool, device=device)
         self.device = device
+        self._order, self._starts, self._senders, self._incidence = {}, {}, {}, {}
+        with warnings.catch_warnings():
+            # torch says once in a process that its sparse matrices are in beta.
+            warnings.simplefilter("ignore", UserWarning)
+            for side, ends in self.ends.items():
+                self._index(side, ends)
+
+    def _index(self, side, ends):
+        # The edges of a graph are sorted by dataset, so on that side they are in order already.
+        order = torch.argsort(ends, stable=True)
+        counts = torch.bincount(ends, minlength=self.sizes[side])
+        starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        self._order[side] = None if side == "dataset" else order
+        self._starts[side], self._senders[side] = starts, self.ends[_OTHER[side]][order]
+        self._incidence[side] = torch.sparse_csr_tensor(
+            starts, order, torch.ones_like(self.weights), size=(self.sizes[side], len(ends)), check_invariants=False
+        )
+
+    def _matrix(self, side, values):
+        """The edges as a matrix with a row for each receiver of one side; the values in the order of that side."""
+        size = (self.sizes[side], self.sizes[_OTHER[side]])
+        starts, senders = self._starts[side], self._senders[side]
+        return torch.sparse_csr_tensor(starts, senders, values, size=size, check_invariants=False)
+
+    def multiply(self, side, values, dense):
+        """Sums at the receivers of what the senders have, weighted on the edges: (b, e) and (b, s, d) to (b, r, d)."""
+        if self._order[side] is not None:
+            values = values.index_select(-1, self._order[side])
+        return torch.stack([self._matrix(side, value) @ part for value, part in zip(values, dense, strict=True)])
+
+    def inner(self, of_models, of_datasets):
+        """Inner products at the two ends of each edge: (b, m, d) and (b, n, d) to (b, e)."""
+        pattern = self._matrix("dataset", of_models.new_zeros(self.shape))
+        return torch.stack(
+            [
+                torch.sparse.sampled_addmm(pattern, datasets, models.T, beta=0.0).values()
+                for models, datasets in zip(of_models, of_datasets, strict=True)
+            ]
+        )
+
+    def add_up(self, values, side):
+        """Sums of the values on the edges at each node of a side, without derivative."""
+        flat = values.reshape(-1, *self.shape)
+        return (self._incidence[side] @ flat.T.contiguous()).T.reshape(*values.shape[:-1], -1)
 
     def place(self, values):
         """Values in the order of the graph's edges, moved on the edges."""
@@ -98,32 +148,89 @@ class SparseEdges:
 
     def spread(self, of_models, of_datasets):
         """The sum of the values at the two ends."""
-        return of_models[..., self._ends["model"]] + of_datasets[..., self._ends["dataset"]]
+        return _AtEnds.apply(of_models, self, "model") + _AtEnds.apply(of_datasets, self, "dataset")
 
     def product(self, of_models, of_datasets):
         """The inner product of the vectors at the two ends."""
-        models, datasets = of_models[..., self._ends["model"], :], of_datasets[..., self._ends["dataset"], :]
-        return (models * datasets).sum(-1)
+        return _Inner.apply(of_models, of_datasets, self)
 
     def pairwise(self, function, of_models, of_datasets):
         """A function of the sum of the vectors at the two ends."""
-        return function(of_models[..., self._ends["model"], :] + of_datasets[..., self._ends["dataset"], :])
+        return function(of_models[..., self.ends["model"], :] + of_datasets[..., self.ends["dataset"], :])
 
     def total(self, values, side):
         """The sum at each model or each dataset."""
-        out = values.new_zeros(values.shape[:-1] + (self._sizes[side],))
-        return out.index_add(-1, self._ends[side], values)
+        return _Total.apply(values, self, side)
 
     def attention(self, side, query, key, extra, visible):
         """Attention weights on the edges, normalised at each receiver; zero on hidden edges."""
         of_models, of_datasets = (query, key) if side == "model" else (key, query)
         logits = nnf.leaky_relu(self.spread(of_models, of_datasets) + extra, 0.2)
         logits = logits.masked_fill(~visible, _HIDDEN_LOGIT)
-        return softmax(logits, self._ends[side], num_nodes=self._sizes[side], dim=-1) * visible
+        ends = self.ends[side]
+        with torch.no_grad():
+            largest = logits.new_full((*logits.shape[:-1], self.sizes[side]), _HIDDEN_LOGIT)
+            largest.scatter_reduce_(-1, ends.expand_as(logits), logits, "amax")
+            largest = largest.index_select(-1, ends)
+        weights = (logits - largest).exp() * visible
+        mass = self.total(weights, side).clamp(min=1e-30)
+        return weights / _AtEnds.apply(mass, self, side)
 
     def gather(self, side, weights, values):
         """The weighted sum of the senders' vectors at each receiver."""
-        sender = "dataset" if side == "model" else "model"
-        messages = weights[..., None] * values[..., self._ends[sender], :]
-        out = values.new_zeros(values.shape[:-2] + (self._sizes[side], values.shape[-1]))
-        return out.index_add(-2, self._ends[side], messages)
+        found = _Multiply.apply(weights.flatten(0, -2), values.flatten(0, -3), self, side)
+        return found.unflatten(0, values.shape[:-2])
+
+
+class _AtEnds(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values, edges, side):
+        ctx.edges, ctx.side = edges, side
+        return values.index_select(-1, edges.ends[side])
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return ctx.edges.add_up(gradient, ctx.side), None, None
+
+
+class _Total(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values, edges, side):
+        ctx.edges, ctx.side = edges, side
+        return edges.add_up(values, side)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient.index_select(-1, ctx.edges.ends[ctx.side]), None, None
+
+
+class _Multiply(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values, dense, edges, side):
+        ctx.edges, ctx.side = edges, side
+        ctx.save_for_backward(values, dense)
+        return edges.multiply(side, values, dense)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        values, dense = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        ends = (gradient, dense) if ctx.side == "model" else (dense, gradient)
+        return ctx.edges.inner(*ends), ctx.edges.multiply(_OTHER[ctx.side], values, gradient), None, None
+
+
+class _Inner(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, of_models, of_datasets, edges):
+        ctx.edges = edges
+        ctx.save_for_backward(of_models, of_datasets)
+        return edges.inner(of_models, of_datasets)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        of_models, of_datasets = ctx.saved_tensors
+        return (
+            ctx.edges.multiply("model", gradient, of_datasets),
+            ctx.edges.multiply("dataset", gradient, of_models),
+            None,
+        )

@@ -8,7 +8,6 @@ from types import MappingProxyType
 import torch
 import torch.nn.functional as nnf
 from torch import nn
-from torch_geometric.nn import GATConv
 
 from .runtime import as_tensor, dropout
 
@@ -283,6 +282,9 @@ class HomogeneousNetwork(nn.Module):
         for name, rows in (("ids", n_nodes), ("features", n_in - n_nodes), ("bias", 1)):
             values = (torch.rand((members, rows, width), generator=generator) * 2 - 1) * bound
             self.into[name] = nn.Parameter(values)
+        # A second and more to import, and only this network is made of its layers.
+        from torch_geometric.nn import GATConv
+
         # torch_geometric draws from the global stream, which is put back; we draw again from ours.
         with torch.random.fork_rng(devices=[]):
             self.convs = nn.ModuleList(
