@@ -194,7 +194,12 @@ def _read_table(path):
     if name.endswith(".tsv"):
         return pd.read_csv(path, sep="\t")
     if name.endswith((".parquet", ".pq")):
-        return pd.read_parquet(path)
+        try:
+            return pd.read_parquet(path)
+        except ImportError as error:
+            raise ValueError(
+                f"Reading {str(path)!r} needs pyarrow; install it with: pip install 'skgat[arrow]'."
+            ) from error
     raise ValueError(f"Got the table {str(path)!r}, but expected a file that ends in .csv, .csv.gz, .tsv or .parquet.")
 
 

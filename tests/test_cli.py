@@ -295,3 +295,14 @@ def test_a_reader_that_leaves_is_no_error(folder):
     command = f"{sys.executable} -m skgat recommend {folder}/zoo.skgat --dataset dtd --json; echo $? >&2"
     result = subprocess.run(["bash", "-c", f"({command}) | true"], env=_environment(), capture_output=True, text=True)
     assert result.stderr == "141\n"
+
+
+def test_parquet_without_pyarrow_names_the_extra(run, monkeypatch):
+    def missing(path):
+        raise ImportError("Unable to find a usable engine")
+
+    monkeypatch.setattr(pd, "read_parquet", missing)
+    status, out, err = run("fit", "records.parquet", "-o", "x")
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert "pip install 'skgat[arrow]'" in err
