@@ -212,8 +212,8 @@ def read_probabilities(probabilities):
     worst = float(abs(totals - 1).max())
     if float(values.min()) < 0 or worst > 1e-2:
         raise ValueError(
-            "Got probabilities with a negative value or a row that does not sum to 1, but expected one distribution over "
-            "the source classes a row (softmax of the logits)."
+            "Got probabilities with a negative value or a row that does not sum to 1, but expected one distribution "
+            "over the source classes a row (softmax of the logits)."
         )
     return values / totals[:, None] if worst > 1e-9 else values
 

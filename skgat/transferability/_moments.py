@@ -91,6 +91,22 @@ class Moments:
         return self._checked(total)
 
     @cached_property
+    def rough_gram(self):
+        """The Gram matrix to six digits of its largest entry: for what does not look at small eigenvalues."""
+        if "gram" in self.__dict__ or self.x.bytes < 2**20:
+            return self.gram
+        total = 0
+        for _, block in self.blocks():
+            # Scaled, or the squares of very small or large numbers would leave the range of single precision.
+            scale = float(abs(block).max()) or 1.0
+            single = block / scale
+            single = single.astype(np.float32) if isinstance(single, np.ndarray) else single.float()
+            product = single.T @ single
+            product = product.astype(np.float64) if isinstance(product, np.ndarray) else product.to(block.dtype)
+            total = total + product * scale**2
+        return self._checked(total)
+
+    @cached_property
     def kernel(self):
         """``X X'`` of the centred features; asked for only where there are fewer rows than columns."""
         block = self.take(np.arange(self.n))
@@ -139,7 +155,7 @@ class Moments:
         values, vectors = m._axes(k)
         values, vectors = host(values)[::-1][:k], namespace(vectors).flip(vectors, (1,))
         if energy < 1:
-            total = float(m.gram.diagonal().sum())
+            total = float(namespace(vectors).diagonal(m.rough_gram).sum())
             k = min(k, 1 + int((np.cumsum(values) < (energy - 1e-12) * total).sum()))
         rows = [block @ vectors[:, :k] for _, block in m.blocks()]
         return values[:k] / self.n, namespace(vectors).concatenate(rows)
@@ -147,7 +163,7 @@ class Moments:
     def _axes(self, k):
         known = self.__dict__.get("_axes_known")
         if known is None or len(known[0]) < k:
-            known = self.__dict__["_axes_known"] = eigh(self.gram, k)
+            known = self.__dict__["_axes_known"] = eigh(self.rough_gram if k < self.d else self.gram, k)
         return known
 
 

@@ -13,14 +13,14 @@ from ._moments import Moments
 def leep(probabilities, labels):
     r"""Log expected empirical prediction (LEEP) of the labels from a source model's probabilities.
 
-    :math:`\frac1n \sum_i \log \sum_s P(y_i \mid s)\, \theta_{is}` with :math:`P(y \mid s)` from the joint of labels and
-    source probabilities :math:`\theta`. At most 0.
+    :math:`\frac1n \sum_i \log \sum_s P(y_i \mid s)\, \theta_{is}` with :math:`P(y \mid s)` from the joint of labels
+    and source probabilities :math:`\theta`. At most 0.
 
     Parameters
     ----------
     probabilities : array-like of shape (n_samples, n_source_classes)
-        The source model's class probabilities (softmax outputs) of each row. A numpy array or a torch tensor; a tensor on
-        a GPU is computed there.
+        The source model's class probabilities (softmax outputs) of each row. A numpy array or a torch tensor; a
+        tensor on a GPU is computed there.
     labels : array-like of shape (n_samples,)
         Class labels of any dtype.
 
@@ -30,8 +30,8 @@ def leep(probabilities, labels):
 
     Notes
     -----
-    Nguyen et al., "LEEP: A New Measure to Evaluate Transferability of Learned Representations", ICML 2020. A source class
-    that never gets any probability says nothing and takes no part.
+    Nguyen et al., "LEEP: A New Measure to Evaluate Transferability of Learned Representations", ICML 2020. A source
+    class that never gets any probability says nothing and takes no part.
 
     Examples
     --------
@@ -65,7 +65,8 @@ def nce(source_labels, labels):
     Parameters
     ----------
     source_labels : array-like of shape (n_samples,) or (n_samples, n_source_classes)
-        The class that the source model gives each row, of any dtype; or its probabilities, of which the largest counts.
+        The class that the source model gives each row, of any dtype; or its probabilities, of which the largest
+        counts.
     labels : array-like of shape (n_samples,)
         Class labels of any dtype.
 
@@ -75,8 +76,8 @@ def nce(source_labels, labels):
 
     Notes
     -----
-    Tran et al., "Transferability and Hardness of Supervised Classification Tasks", ICCV 2019. Only pairs of classes that
-    occur are summed, so no constant inside the logarithm biases the result.
+    Tran et al., "Transferability and Hardness of Supervised Classification Tasks", ICCV 2019. Only pairs of classes
+    that occur are summed, so no constant inside the logarithm biases the result.
 
     Examples
     --------
@@ -114,16 +115,16 @@ def nleep(features, labels, *, n_components=None, energy=0.8, covariance="diag",
     labels : array-like of shape (n_samples,)
         Class labels of any dtype.
     n_components : int, optional
-        Number of Gaussians; by default five times the number of classes, but no more than a fifth of the samples, and at
-        least as many as classes.
+        Number of Gaussians; by default five times the number of classes, but no more than a fifth of the samples, and
+        at least as many as classes.
     energy : float in [0, 1], default=0.8
         Share of the variance that the principal components keep, in which the mixture is fitted.
     covariance : {"diag", "spherical"}, default="diag"
         Form of the Gaussians. Along principal components the difference to full covariances is small, and those cost
         minutes.
     log : bool, default=True
-        Whether to average the logarithm of the expected probability, as the paper does. One popular implementation averages
-        the probability itself, which gives values in (0, 1]; ``log=False`` does so.
+        Whether to average the logarithm of the expected probability, as the paper does. One popular implementation
+        averages the probability itself, which gives values in (0, 1]; ``log=False`` does so.
     random_state : int, default=0
         Seed of the mixture's start. The score depends on it (by about 0.1), so compare models under one seed.
 

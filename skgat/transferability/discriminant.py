@@ -1,6 +1,18 @@
 """Measures of how far apart the classes are for how wide they are: the H-scores and SFDA."""
 
-__all__ = ["h_score", "regularized_h_score", "sfda"]
+__all__ = [
+    "Discriminant",
+    "h_score",
+    "h_score_of",
+    "ledoit_wolf",
+    "own_probability",
+    "regularized_h_score",
+    "regularized_h_score_of",
+    "sfda",
+    "sfda_of",
+    "sfda_posteriors",
+    "shrunk",
+]
 
 import warnings
 
@@ -17,8 +29,8 @@ _RANK_TOL = 1e-10
 def h_score(features, labels):
     r"""H-score: share of the features' variance that the classes explain, summed over directions.
 
-    :math:`\operatorname{tr}(\Sigma^{+} \Sigma_b) = \sum_c \frac{n_c}{n-1} (m_c - m)^\top \Sigma^{+} (m_c - m)`, between
-    0 and the number of classes less 1. It does not change under any invertible linear map of the features.
+    :math:`\operatorname{tr}(\Sigma^{+} \Sigma_b) = \sum_c \frac{n_c}{n-1} (m_c - m)^\top \Sigma^{+} (m_c - m)`,
+    between 0 and the number of classes less 1. It does not change under any invertible linear map of the features.
 
     Parameters
     ----------
@@ -40,9 +52,9 @@ def h_score(features, labels):
 
     Notes
     -----
-    Bao et al., "An Information-Theoretic Approach to Transferability in Task Transfer Learning", ICIP 2019. The inverse
-    is a Cholesky solve. Only where columns depend on each other is it a pseudo-inverse, and directions that are rounding
-    noise are left out of it; a pseudo-inverse that keeps them (cut at 1e-15) exceeds the bound at will.
+    Bao et al., "An Information-Theoretic Approach to Transferability in Task Transfer Learning", ICIP 2019. The
+    inverse is a Cholesky solve. Only where columns depend on each other is it a pseudo-inverse, and directions that
+    are rounding noise are left out of it; a pseudo-inverse that keeps them (cut at 1e-15) exceeds the bound at will.
 
     Examples
     --------
@@ -112,9 +124,9 @@ def regularized_h_score(features, labels):
 
     Notes
     -----
-    Ibrahim et al., "Newer is not always better: Rethinking transferability metrics, their peculiarities, stability and
-    performance", 2021. The covariance is divided by n, that between the classes by n - 1, as in the authors' code. Rotations
-    and a common scale of the features change nothing; a scale of single columns does.
+    Ibrahim et al., "Newer is not always better: Rethinking transferability metrics, their peculiarities, stability
+    and performance", 2021. The covariance is divided by n, that between the classes by n - 1, as in the authors'
+    code. Rotations and a common scale of the features change nothing; a scale of single columns does.
 
     Examples
     --------
@@ -138,7 +150,7 @@ def regularized_h_score_of(m):
     if not level > 0:
         return 0.0
     shrinkage = ledoit_wolf(m.square_norms, float((cov * cov).sum()), level, m.ambient)
-    factor = cholesky(_shrunk(cov, shrinkage, level))
+    factor = cholesky(shrunk(cov, shrinkage, level))
     if factor is None:
         # Without any shrinkage a singular covariance has only its pseudo-inverse.
         return _weighted_trace(cov, m.class_means, m.counts) / (m.n - 1)
@@ -161,7 +173,8 @@ def ledoit_wolf(square_norms, cov_squares, level, d):
     return float(min(spread, distance) / distance) if distance > 0 else 1.0
 
 
-def _shrunk(scatter, shrinkage, level):
+def shrunk(scatter, shrinkage, level):
+    """``(1 - shrinkage) scatter + shrinkage level I``."""
     out = (1 - shrinkage) * scatter
     if isinstance(out, np.ndarray):
         out.flat[:: len(out) + 1] += shrinkage * level
@@ -173,9 +186,9 @@ def _shrunk(scatter, shrinkage, level):
 def sfda(features, labels, *, shrinkage=None, log=False):
     r"""Self-challenging Fisher discriminant analysis (SFDA).
 
-    A regularised Fisher discriminant gives the probability of each row's class; each row is mixed with the mean of the
-    other classes the more the less probable its class is; a second discriminant is fitted to the harder rows. The score
-    is its mean probability of the true class.
+    A regularised Fisher discriminant gives the probability of each row's class; each row is mixed with the mean of
+    the other classes the more the less probable its class is; a second discriminant is fitted to the harder rows. The
+    score is its mean probability of the true class.
 
     Parameters
     ----------
@@ -187,22 +200,23 @@ def sfda(features, labels, *, shrinkage=None, log=False):
         How far the scatter within the classes is drawn to a multiple of the identity; by default
         :math:`\max(e^{-5 \lambda}, 10^{-10})` with :math:`\lambda` (about) its largest eigenvalue.
     log : bool, default=False
-        Whether to average the logarithm of the probability, as in the paper's text, instead of the probability itself, as
-        in the authors' code, which published figures come from.
+        Whether to average the logarithm of the probability, as in the paper's text, instead of the probability
+        itself, as in the authors' code, which published figures come from.
 
     Returns
     -------
     score : float
-        In [0, 1] (or not positive with ``log=True``). Features that do not vary at all give the expected share of a row's
-        own class, classes that do not vary within themselves give 1 (0 with ``log=True``).
+        In [0, 1] (or not positive with ``log=True``). Features that do not vary at all give the expected share of a
+        row's own class, classes that do not vary within themselves give 1 (0 with ``log=True``).
 
     Notes
     -----
     Shao et al., "Not All Models Are Equal: Predicting Model Transferability in a Self-challenging Fisher Space", ECCV
-    2022. :math:`\lambda` is what three rounds of the power method from the row sums give, the reading of the authors' code.
-    It makes the score depend on the scale of the features. The score saturates at 1 where the classes are linearly
-    separable, which they always are with fewer samples than features; it ranks no models there. In place of a generalised
-    eigenproblem, linear systems are solved with the scatter within the classes, which gives the same number.
+    2022. :math:`\lambda` is what three rounds of the power method from the row sums give, the reading of the authors'
+    code. It makes the score depend on the scale of the features. The score saturates at 1 where the classes are
+    linearly separable, which they always are with fewer samples than features; it ranks no models there. In place of
+    a generalised eigenproblem, linear systems are solved with the scatter within the classes, which gives the same
+    number.
 
     Examples
     --------
@@ -221,7 +235,9 @@ def sfda_of(m, shrinkage=None, log=False):
     """SFDA from moments."""
     if shrinkage is not None:
         check_fraction(shrinkage, "shrinkage")
-    probabilities = np.concatenate([host(own_probability(p, m.codes[rows])) for rows, p in sfda_posteriors(m, shrinkage)])
+    probabilities = np.concatenate(
+        [host(own_probability(p, m.codes[rows])) for rows, p in sfda_posteriors(m, shrinkage)]
+    )
     if log:
         probabilities = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
     return float(probabilities.mean())
@@ -248,7 +264,7 @@ def sfda_posteriors(m, shrinkage=None):
         return
     if shrinkage is None:
         shrinkage = max(np.exp(-5 * _power_method(m.within, m.ones)), 1e-10)
-    first = _Discriminant(m.class_means, m.within, priors, shrinkage, level)
+    first = Discriminant(m.class_means, m.within, priors, shrinkage, level)
     others = (m.class_means.sum(axis=0) - m.class_means) / (m.labels.n_classes - 1)
     confidence, sums, gram = [], 0, 0
     for rows, block in m.blocks():
@@ -260,7 +276,7 @@ def sfda_posteriors(m, shrinkage=None):
     means = sums / m.counts[:, None]
     within = (gram - sums.T @ means) / m.n
     level = float(namespace(within).diagonal(within).sum()) / m.ambient
-    second = _Discriminant(means, within, priors, shrinkage, level)
+    second = Discriminant(means, within, priors, shrinkage, level)
     for (rows, block), own in zip(m.blocks(), confidence, strict=True):
         yield rows, second.posteriors(_mix(block, own, others, m.codes[rows]))
 
@@ -285,17 +301,19 @@ def _power_method(scatter, start):
     return float(x @ (scatter @ y))
 
 
-class _Discriminant:
+class Discriminant:
     """Linear discriminant with a common, shrunk scatter within the classes."""
 
     def __init__(self, means, within, priors, shrinkage, level):
-        factor = cholesky(_shrunk(within, shrinkage, level))
+        factor = cholesky(shrunk(within, shrinkage, level))
         if factor is None:
             # Rounding has made the scatter indefinite; as much as double precision leaves of it is taken off.
             jitter = len(within) * np.finfo(np.float64).eps * float(namespace(within).diagonal(within).max())
-            factor = cholesky(_shrunk(within, max(shrinkage, 8 * jitter / level), level))
+            factor = cholesky(shrunk(within, max(shrinkage, 8 * jitter / level), level))
         self.coef = cho_solve(factor, means.T)
-        self.intercept = like(np.log(priors), means) - 0.5 * (means.T * self.coef).sum(axis=0)
+        with np.errstate(divide="ignore"):
+            logs = np.log(priors)
+        self.intercept = like(logs, means) - 0.5 * (means.T * self.coef).sum(axis=0)
 
     def posteriors(self, x):
         """Class probabilities of rows."""

@@ -16,9 +16,9 @@ _GRID_STEP = np.log(10) / 2
 def logme(features, labels, *, regression=False):
     r"""Logarithm of the maximum evidence (LogME) per sample.
 
-    The evidence of a target :math:`y` under :math:`y = Xw + e`, :math:`w \sim N(0, \alpha^{-1} I)`,
-    :math:`e \sim N(0, \beta^{-1} I)`, at the :math:`(\alpha, \beta)` that maximise it, averaged over the one-hot columns
-    of the labels (or over the targets). Higher is better. There is no intercept, as in the paper.
+    The evidence of a target :math:`y` under :math:`y = Xw + e`, :math:`w \sim N(0, \alpha^{-1} I)`, :math:`e \sim
+    N(0, \beta^{-1} I)`, at the :math:`(\alpha, \beta)` that maximise it, averaged over the one-hot columns of the
+    labels (or over the targets). Higher is better. There is no intercept, as in the paper.
 
     Parameters
     ----------
@@ -37,12 +37,12 @@ def logme(features, labels, *, regression=False):
     -----
     You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer Learning", ICML 2021. For a given
     :math:`t = \alpha / \beta` the best :math:`\beta` is known in closed form, so the evidence is a function of
-    :math:`\log t` alone; it is searched on a grid and polished by Newton steps, for all classes at once. This gives the
-    maximum itself, where the usual fixed point stops after some rounds, depends on the scale of the features through a
-    constant in its updates, and, with fewer samples than features, leaves a part of the determinant out.
+    :math:`\log t` alone; it is searched on a grid and polished by Newton steps, for all classes at once. This gives
+    the maximum itself, where the usual fixed point stops after some rounds, depends on the scale of the features
+    through a constant in its updates, and, with fewer samples than features, leaves a part of the determinant out.
 
-    A target that features of a rank below n fit exactly has no finite evidence; its unexplained variance is taken to be
-    1e-12 of its mean square.
+    A target that features of a rank below n fit exactly has no finite evidence; its unexplained variance is taken to
+    be 1e-12 of its mean square.
 
     Examples
     --------
