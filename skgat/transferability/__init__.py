@@ -20,6 +20,7 @@ __all__ = [
     "parc",
     "regularized_h_score",
     "score_zoo",
+    "select_ensemble",
     "sfda",
     "transrate",
 ]
@@ -27,6 +28,7 @@ __all__ = [
 from .collapse import ncti
 from .conditional import leep, nce, nleep
 from .discriminant import h_score, regularized_h_score, sfda
+from .ensemble import select_ensemble
 from .evidence import logme
 from .geometry import gbc, lfc, transrate
 from .pac import pactran

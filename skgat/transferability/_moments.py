@@ -82,6 +82,10 @@ class Moments:
         """Centred features of some rows."""
         return self._centred[like(rows, self.mean)] if self.fits else self.x[rows] - self.mean
 
+    def parts(self, rows):
+        """Cut an array of rows into arrays that :meth:`take` can take in little memory."""
+        return [rows] if self.fits else np.array_split(rows, 1 + len(rows) // self.x.slices()[0].stop)
+
     @cached_property
     def gram(self):
         """``X' X`` of the centred features."""

@@ -51,13 +51,12 @@ MEASURES = {
 }
 
 
-def score_model(model, labels, measures, params):
+def score_model(model, measures, params):
     """Take several measures of one model.
 
     Parameters
     ----------
     model : ModelData
-    labels : Labels
     measures : sequence of str
     params : mapping of measure to dict
 
@@ -66,7 +65,6 @@ def score_model(model, labels, measures, params):
     scores : dict of measure to score
     errors : dict of measure to exception
     """
-    model.labels = labels
     scores, errors = {}, {}
     for measure, function in MEASURES.items():
         if measure not in measures:

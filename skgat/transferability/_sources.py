@@ -23,11 +23,11 @@ def as_fields(source):
     return source
 
 
-def load(source):
+def load(source, labels):
     """Open a source; a callable is called, a file is opened but not read."""
     if callable(source) and not hasattr(source, "shape"):
         source = source()
-    return ModelData({field: _open(origin) for field, origin in as_fields(source).items()})
+    return ModelData({field: _open(origin) for field, origin in as_fields(source).items()}, labels)
 
 
 def _open(origin):
@@ -39,9 +39,9 @@ def _open(origin):
 class ModelData:
     """What is known about one model: its features, probabilities or source labels."""
 
-    def __init__(self, fields):
+    def __init__(self, fields, labels):
         self._fields = fields
-        self.labels = None
+        self.labels = labels
 
     def has(self, field):
         """Tell whether the source has a field."""
@@ -49,9 +49,7 @@ class ModelData:
 
     def _need(self, field):
         if field not in self._fields:
-            raise ValueError(
-                f"Got a source with {list(self._fields)!r}, but expected {field!r} too: {{{field!r}: ...}}."
-            )
+            raise ValueError(f"Got a source with {list(self._fields)!r}, but expected a mapping with {field!r} too.")
         return self._fields[field]
 
     @cached_property

@@ -128,11 +128,9 @@ def transrate(features, labels, *, eps=1e-4):
 def transrate_of(m, eps=1e-4):
     """TransRate from moments."""
     check_positive(eps, "eps")
-    within = sum(
-        m.labels.counts[label] / m.n * _coding_rate(gram, m.labels.counts[label], eps)
-        for label, gram in _class_grams(m)
-    )
-    return _coding_rate(m.kernel if m.n <= m.d else m.gram, m.n, eps) - within
+    counts = m.labels.counts
+    within = sum(counts[label] * _coding_rate(gram, counts[label], eps) for label, gram in _class_grams(m)) / m.n
+    return float(_coding_rate(m.kernel if m.n <= m.d else m.gram, m.n, eps) - within)
 
 
 def _class_grams(m):
@@ -146,7 +144,7 @@ def _class_grams(m):
             gram = m.kernel[rows][:, rows]
         elif adds_up or len(rows) >= m.d:
             gram = 0
-            for part in np.array_split(rows, 1 + len(rows) // max(1024, m.x.slices()[0].stop)):
+            for part in m.parts(rows):
                 block = m.take(part)
                 gram = gram + block.T @ block
         else:

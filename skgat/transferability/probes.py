@@ -91,8 +91,12 @@ def _folds(labels, cv, random_state):
 
 
 def _fold_sums(m, rows):
-    block = m.take(rows)
-    return class_sums(block, m.codes[rows], m.labels.n_classes), block.T @ block
+    sums, gram = 0, 0
+    for part in m.parts(rows):
+        block = m.take(part)
+        sums = sums + class_sums(block, m.codes[part], m.labels.n_classes)
+        gram = gram + block.T @ block
+    return sums, gram
 
 
 def _residual_shrinkage(m):
@@ -118,7 +122,8 @@ def _fit_without(m, rows, sums, gram, shrinkage):
 
 def _judge(model, m, rows, scoring):
     """What each held-out row contributes; NaN for nothing."""
-    posteriors, codes = host(model.posteriors(m.take(rows))), m.codes[rows]
+    posteriors = np.concatenate([host(model.posteriors(m.take(part))) for part in m.parts(rows)])
+    codes = m.codes[rows]
     if scoring == "accuracy":
         return (posteriors.argmax(axis=1) == codes).astype(np.float64)
     own = posteriors[np.arange(len(rows)), codes]

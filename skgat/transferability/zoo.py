@@ -119,23 +119,23 @@ def _check(zoo, measures, params):
 
 def _score_one(name, source, labels, measures, params, cache):
     start = time.perf_counter()
-    entry = None if cache is None else cache.entry(name, source)
-    known = {} if entry is None else entry.read(measures, params)
-    missing = [measure for measure in measures if measure not in known]
-    errors = {}
-    if missing:
-        try:
-            found, errors = score_model(load(source), labels, missing, params)
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong with one model, the others are scored
-            found, errors = {}, dict.fromkeys(missing, _message(error))
-        known |= found
-        if entry is not None:
-            entry.write(known, params)
+    known, errors = {}, {}
+    try:
+        entry = None if cache is None else cache.entry(name, source)
+        known = {} if entry is None else entry.read(measures, params)
+        missing = [measure for measure in measures if measure not in known]
+        if missing:
+            found, errors = score_model(load(source, labels), missing, params)
+            known |= found
+            if entry is not None:
+                entry.write(found, params)
+    except Exception as error:  # noqa: BLE001 - whatever goes wrong with one model, the others are scored
+        errors = dict.fromkeys([measure for measure in measures if measure not in known], error)
     return known, {measure: _message(error) for measure, error in errors.items()}, time.perf_counter() - start
 
 
 def _message(error):
-    return error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}"
 
 
 def _frame(done, measures, dataset):
