@@ -62,11 +62,33 @@ class Moments:
     @cached_property
     def class_means(self):
         """Mean of each class less the mean of all rows."""
-        return self.sums / self.counts[:, None] - self.mean
+        means = self.sums / self.counts[:, None] - self.mean
+        means[:, self._still] = 0
+        return means
+
+    @cached_property
+    def _still(self):
+        """Columns that do not vary: what is left of them after centring is rounding and must not count."""
+        noise = 1e-13 * abs(self.mean)
+        apart = abs(self.sums / self.counts[:, None] - self.mean)
+        columns = np.flatnonzero(host((apart <= noise).all(axis=0)))
+        for rows in self.x.slices():
+            if not len(columns):
+                break
+            here = like(columns, self.mean)
+            residual = abs(self.x[rows][:, here] - self.mean[here])
+            columns = columns[host((residual <= noise[here]).all(axis=0))]
+        return like(columns, self.mean)
+
+    def _centre(self, block):
+        block -= self.mean
+        if len(self._still):
+            block[:, self._still] = 0
+        return block
 
     @cached_property
     def _centred(self):
-        return self.x[slice(None)] - self.mean
+        return self._centre(self.x[slice(None)])
 
     @property
     def fits(self):
@@ -76,11 +98,11 @@ class Moments:
     def blocks(self):
         """Yield ``(rows, centred features of these rows)``; the arrays must not be written to."""
         for rows in [slice(0, self.n)] if self.fits else self.x.slices():
-            yield rows, self._centred if self.fits else self.x[rows] - self.mean
+            yield rows, self._centred if self.fits else self._centre(self.x[rows])
 
     def take(self, rows):
         """Centred features of some rows."""
-        return self._centred[like(rows, self.mean)] if self.fits else self.x[rows] - self.mean
+        return self._centred[like(rows, self.mean)] if self.fits else self._centre(self.x[rows])
 
     def parts(self, rows):
         """Cut an array of rows into arrays that :meth:`take` can take in little memory."""

@@ -80,8 +80,7 @@ def h_score_of(m):
     m = m.compact
     xp = namespace(m.gram)
     variances = xp.diagonal(m.gram)
-    # Rounding of a constant column leaves a variance of the order of its squared offset times the squared precision.
-    varies = variances > m.n * (1e-13 * m.mean) ** 2
+    varies = variances > 0
     if not bool(varies.any()):
         return 0.0
     scale = 1 / xp.sqrt(variances[varies])

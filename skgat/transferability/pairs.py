@@ -84,19 +84,19 @@ def parc_of(m, n_dims=None, max_samples=10_000, random_state=0):
         raise ValueError(
             "Got labels of which no two rows share a class (or all do), but parc compares such pairs with others."
         )
-    rows = _unit_rows(x, m.mean)
+    rows = _unit_rows(x)
     if len(rows) <= _EXACT_ROWS:
         return 100 * _exact(rows, codes)
     return 100 * _from_counts(*_count(rows, codes), n_same, n_pairs)
 
 
-def _unit_rows(x, mean):
+def _unit_rows(x):
     """Rows of length 1 and mean 0, of standardised columns; rows of zeros where nothing varies."""
     xp = namespace(x)
-    x = x - x.mean(axis=0)
+    mean = x.mean(axis=0)
+    x = x - mean
     spread = xp.sqrt((x * x).mean(axis=0))
-    noise = 1e-13 * (abs(mean) if len(mean) == len(spread) else 0 * spread)
-    x /= xp.where(spread > noise, spread, spread * 0 + np.inf)
+    x /= xp.where(spread > 1e-13 * abs(mean), spread, spread * 0 + np.inf)
     x -= x.mean(axis=1)[:, None]
     length = xp.sqrt((x * x).sum(axis=1))
     x /= xp.where(length > 1e-12 * x.shape[1] ** 0.5, length, length * 0 + np.inf)[:, None]

@@ -262,7 +262,7 @@ def linear_probe_of(m, test_size=0.25, C=1.0, scoring="accuracy", max_iter=200, 
     xp = namespace(x)
     centre = x.mean(axis=0)
     spread = xp.sqrt(((x - centre) ** 2).mean(axis=0))
-    spread = xp.where(spread > 1e-13 * abs(m.mean), spread, spread * 0 + np.inf)
+    spread = xp.where(spread > 1e-13 * abs(centre), spread, spread * 0 + np.inf)
     weights, bias, _ = fit_softmax((x - centre) / spread, codes.reshape(-1), len(seen), 1 / (C * len(train)), max_iter)
     logits = host((m.take(test) - centre) / spread @ weights + bias)
     return _mean_outcome(_judge_logits(logits, seen, m.codes[test], scoring))
