@@ -255,11 +255,10 @@ def _device(x):
 def sfda_posteriors(m, shrinkage=None):
     """Yield ``(rows, class probabilities)`` of SFDA's second discriminant, block by block."""
     m = m.compact
-    level = float(namespace(m.within).diagonal(m.within).sum()) / m.ambient
-    spread = float((m.class_means**2 * m.counts[:, None]).sum()) / m.n / m.ambient
     priors = m.labels.counts / m.n
-    if not level > 1e-24 * spread:
-        yield from _degenerate(m, priors, spread > 0)
+    level, collapsed = _level(m.within, m.class_means, m)
+    if collapsed:
+        yield from _collapsed(m, priors)
         return
     if shrinkage is None:
         shrinkage = max(np.exp(-5 * _power_method(m.within, m.ones)), 1e-10)
@@ -274,16 +273,27 @@ def sfda_posteriors(m, shrinkage=None):
         gram = gram + mixed.T @ mixed
     means = sums / m.counts[:, None]
     within = (gram - sums.T @ means) / m.n
-    level = float(namespace(within).diagonal(within).sum()) / m.ambient
+    level, collapsed = _level(within, means, m)
+    if collapsed:
+        yield from _collapsed(m, priors)
+        return
     second = Discriminant(means, within, priors, shrinkage, level)
     for (rows, block), own in zip(m.blocks(), confidence, strict=True):
         yield rows, second.posteriors(_mix(block, own, others, m.codes[rows]))
 
 
-def _degenerate(m, priors, separated):
+def _level(within, means, m):
+    """Mean variance of the original columns within the classes, and whether it is nothing but rounding."""
+    level = float(namespace(within).diagonal(within).sum()) / m.ambient
+    spread = float((means**2 * m.counts[:, None]).sum()) / m.n / m.ambient
+    return level, not level > 1e-14 * spread
+
+
+def _collapsed(m, priors):
+    """Certainty where the classes differ, their shares where nothing does."""
+    separated = float((m.class_means**2).sum()) > 0
     for rows, block in m.blocks():
-        codes = m.codes[rows]
-        certain = np.equal.outer(codes, np.arange(len(priors))).astype(np.float64)
+        certain = np.equal.outer(m.codes[rows], np.arange(len(priors))).astype(np.float64)
         yield rows, like(certain if separated else np.broadcast_to(priors, certain.shape), block)
 
 
@@ -305,10 +315,10 @@ class Discriminant:
 
     def __init__(self, means, within, priors, shrinkage, level):
         factor = cholesky(shrunk(within, shrinkage, level))
-        if factor is None:
-            # Rounding has made the scatter indefinite; as much as double precision leaves of it is taken off.
-            jitter = len(within) * np.finfo(np.float64).eps * float(namespace(within).diagonal(within).max())
-            factor = cholesky(shrunk(within, max(shrinkage, 8 * jitter / level), level))
+        while factor is None:
+            # Rounding has made the scatter indefinite; it is shrunk no more than it takes.
+            shrinkage = min(1.0, max(1e-13, 10 * shrinkage))
+            factor = cholesky(shrunk(within, shrinkage, level))
         self.coef = cho_solve(factor, means.T)
         with np.errstate(divide="ignore"):
             logs = np.log(priors)

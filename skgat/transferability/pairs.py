@@ -30,7 +30,8 @@ def parc(features, labels, *, n_dims=None, max_samples=10_000, random_state=0):
     labels : array-like of shape (n_samples,)
         Class labels of any dtype; at least one class must have two rows.
     n_dims : int, optional
-        Number of principal components that the features are reduced to first; 32 is the authors' variant.
+        Number of principal components that the features are reduced to first, with the signs that scikit-learn gives
+        them; 32 is the authors' variant.
     max_samples : int or None, default=10_000
         With more rows than this, so many are drawn without replacement: the cost grows with the square of their
         number.
@@ -74,7 +75,7 @@ def parc_of(m, n_dims=None, max_samples=10_000, random_state=0):
         x = m.take(rows)
     else:
         check_count(n_dims, "n_dims")
-        x = m.principal(n_dims)[1]
+        x = _signed(m, m.principal(n_dims)[1])
         x = x if len(rows) == m.n else x[like(rows, x)]
     codes = m.codes[rows]
     same = np.bincount(codes).astype(np.float64)
@@ -88,6 +89,13 @@ def parc_of(m, n_dims=None, max_samples=10_000, random_state=0):
     if len(rows) <= _EXACT_ROWS:
         return 100 * _exact(rows, codes)
     return 100 * _from_counts(*_count(rows, codes), n_same, n_pairs)
+
+
+def _signed(m, scores):
+    """Principal components of which the largest loading is positive; correlations of rows depend on the signs."""
+    loadings = host(sum(block.T @ scores[rows] for rows, block in m.blocks()))
+    largest = loadings[np.abs(loadings).argmax(axis=0), np.arange(loadings.shape[1])]
+    return scores * like(np.where(largest < 0, -1.0, 1.0), scores)
 
 
 def _unit_rows(x):
