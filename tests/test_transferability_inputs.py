@@ -114,7 +114,7 @@ def test_order_of_rows_does_not_matter(measure):
 def test_rotations_do_not_matter(measure, shape):
     X, y = task(*shape)
     turn = np.linalg.qr(np.random.default_rng(1).normal(size=(shape[1], shape[1])))[0]
-    # With fewer rows than columns, NCTI divides by a scatter that its shrinkage of 1e-10 alone keeps from being singular.
+    # With fewer rows than columns NCTI divides by a scatter that only its shrinkage of 1e-10 keeps from being singular.
     tolerance = 1e-4 if measure == "ncti" else 1e-6
     assert score(measure, X @ turn, y) == pytest.approx(score(measure, X, y), rel=tolerance)
 

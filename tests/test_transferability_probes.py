@@ -56,7 +56,7 @@ def test_lda_leaves_single_rows_out_of_the_likelihood_and_counts_them_as_wrong()
         lda(X, np.arange(150), scoring="log_likelihood")
     with pytest.raises(ValueError, match="Got cv=1, but expected an integer of at least 2"):
         lda(X, y, cv=1)
-    with pytest.raises(ValueError, match="Got shrinkage=-0.5, but expected a number between 0 and 1"):
+    with pytest.raises(ValueError, match=r"Got shrinkage=-0\.5, but expected a number between 0 and 1"):
         lda(X, y, shrinkage=-0.5)
 
 

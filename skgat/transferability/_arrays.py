@@ -4,6 +4,7 @@ torch is never imported here unless a torch tensor has been passed, in which cas
 """
 
 __all__ = [
+    "as_single",
     "cho_solve",
     "cholesky",
     "class_sums",
@@ -49,6 +50,13 @@ def float_view(x):
     return float_copy(x) if is_torch(x) else np.asarray(x, dtype=np.float64)
 
 
+def as_single(x, scale=1.0):
+    """``x / scale`` in single precision."""
+    if is_torch(x):
+        return (x / scale).float()
+    return np.multiply(x, 1 / scale, out=np.empty(x.shape, dtype=np.float32), casting="same_kind")
+
+
 def like(values, reference):
     """A numpy array where ``reference`` lives: floats in its precision, integers as they are."""
     if not is_torch(reference):
@@ -65,12 +73,13 @@ def host(x):
     return x.double().numpy() if x.is_floating_point() else x.numpy()
 
 
-def class_sums(x, codes, n_classes):
-    """Sum the rows of ``x`` within each class, one row a class."""
+def class_sums(x, codes, n_classes, weights=None):
+    """Sum the rows of ``x``, times their weights if given, within each class, one row a class."""
     if is_torch(x):
         sums = x.new_zeros((n_classes, x.shape[1]))
-        return sums.index_add_(0, like(codes, x), x)
-    pick = sparse.csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(n_classes, len(codes)))
+        return sums.index_add_(0, like(codes, x), x if weights is None else x * weights[:, None])
+    weights = np.ones(len(codes)) if weights is None else weights
+    pick = sparse.csr_matrix((weights, (codes, np.arange(len(codes)))), shape=(n_classes, len(codes)))
     return np.asarray(pick @ x)
 
 

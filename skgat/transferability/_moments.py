@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ._arrays import class_sums, eigh, host, like, namespace
+from ._arrays import as_single, class_sums, eigh, host, like, namespace
 from ._inputs import Features, read_labels
 
 #: Centred features up to this size are kept; larger ones are read again for each pass.
@@ -124,9 +124,8 @@ class Moments:
         total = 0
         for _, block in self.blocks():
             # Scaled, or the squares of very small or large numbers would leave the range of single precision.
-            scale = float(abs(block).max()) or 1.0
-            single = block / scale
-            single = single.astype(np.float32) if isinstance(single, np.ndarray) else single.float()
+            scale = float(abs(block[:: 1 + len(block) // 256]).max()) or 1.0
+            single = as_single(block, scale)
             product = single.T @ single
             product = product.astype(np.float64) if isinstance(product, np.ndarray) else product.to(block.dtype)
             total = total + product * scale**2

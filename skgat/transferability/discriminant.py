@@ -264,22 +264,35 @@ def sfda_posteriors(m, shrinkage=None):
         shrinkage = max(np.exp(-5 * _power_method(m.within, m.ones)), 1e-10)
     first = Discriminant(m.class_means, m.within, priors, shrinkage, level)
     others = (m.class_means.sum(axis=0) - m.class_means) / (m.labels.n_classes - 1)
-    confidence, sums, gram = [], 0, 0
-    for rows, block in m.blocks():
-        own = _soften(first.posteriors(block), m.codes[rows])
-        mixed = _mix(block, own, others, m.codes[rows])
-        confidence.append(own)
-        sums = sums + class_sums(mixed, m.codes[rows], m.labels.n_classes)
-        gram = gram + mixed.T @ mixed
-    means = sums / m.counts[:, None]
-    within = (gram - sums.T @ means) / m.n
+    confidence = [_soften(first.posteriors(block), m.codes[rows]) for rows, block in m.blocks()]
+    means, within = _mixed_moments(m, confidence, others)
     level, collapsed = _level(within, means, m)
     if collapsed:
         yield from _collapsed(m, priors)
         return
     second = Discriminant(means, within, priors, shrinkage, level)
+    shift = others @ second.coef
     for (rows, block), own in zip(m.blocks(), confidence, strict=True):
-        yield rows, second.posteriors(_mix(block, own, others, m.codes[rows]))
+        logits = own[:, None] * (block @ second.coef) + (1 - own)[:, None] * shift[like(m.codes[rows], block)]
+        yield rows, _softmax_in_place(logits + second.intercept)
+
+
+def _mixed_moments(m, confidence, others):
+    """Class means and scatter within the classes of the rows ``p x + (1 - p) o``, which are never formed."""
+    n_classes = m.labels.n_classes
+    gram, sums, crossed, remainder, squares = 0, 0, 0, 0, 0
+    for (rows, block), own in zip(m.blocks(), confidence, strict=True):
+        codes, rest = m.codes[rows], 1 - own
+        scaled = block * own[:, None]
+        gram = gram + scaled.T @ scaled
+        sums = sums + class_sums(scaled, codes, n_classes)
+        crossed = crossed + class_sums(scaled, codes, n_classes, rest)
+        remainder = remainder + class_sums(rest[:, None], codes, n_classes)
+        squares = squares + class_sums(rest[:, None] ** 2, codes, n_classes)
+    means = (sums + remainder * others) / m.counts[:, None]
+    cross = crossed.T @ others
+    gram = gram + cross + cross.T + (others * squares).T @ others
+    return means, (gram - (means * m.counts[:, None]).T @ means) / m.n
 
 
 def _level(within, means, m):
@@ -343,10 +356,3 @@ def _soften(posteriors, codes):
     xp = namespace(posteriors)
     xp.exp(posteriors, out=posteriors)
     return xp.exp(own) / posteriors.sum(axis=1)
-
-
-def _mix(block, own, others, codes):
-    mixed = others[like(codes, block)]
-    mixed *= (1 - own)[:, None]
-    mixed += own[:, None] * block
-    return mixed

@@ -15,6 +15,7 @@ _BOUNDS = ("dirichlet", "gamma", "gaussian")
 _MAX_ITER = 100
 #: Improvement of the bound, in nats a row, below which it has converged.
 _TOL = 1e-6
+_CHUNK = 256
 
 
 def pactran(inputs, labels, *, bound="dirichlet", alpha=1.0, inputs_are="auto", n_components=None, random_state=0):
@@ -122,10 +123,14 @@ def _assign(by_class, prior, factors):
     """
     sums, value = np.empty(factors.shape), 0.0
     for label, block in enumerate(by_class):
-        factor = like(factors[label], block)
-        totals = (block @ factor).clip(np.finfo(np.float64).tiny, None)
-        sums[label] = host(factor * (block.T @ (1 / totals)))
-        value -= float(namespace(totals).log(totals).sum())
+        factor, inverse = like(factors[label], block), 0
+        # Both products of a few rows at a time, so that these are read from memory once.
+        for start in range(0, len(block), _CHUNK):
+            part = block[start : start + _CHUNK]
+            totals = (part @ factor).clip(np.finfo(np.float64).tiny, None)
+            inverse = inverse + part.T @ (1 / totals)
+            value -= float(namespace(totals).log(totals).sum())
+        sums[label] = host(factor * inverse)
     with np.errstate(divide="ignore", invalid="ignore"):
         value += np.where(sums > 0, sums * np.log(factors), 0).sum()
     return sums, value

@@ -5,7 +5,7 @@ __all__ = ["parc"]
 import numpy as np
 from scipy.stats import spearmanr
 
-from ._arrays import host, like, namespace
+from ._arrays import as_single, host, like, namespace
 from ._inputs import check_count
 from ._moments import Moments
 
@@ -123,7 +123,7 @@ def _exact(rows, codes):
 def _count(rows, codes):
     """How many pairs of different classes, and of one class, have each rounded distance."""
     xp = namespace(rows)
-    rows = rows.astype(np.float32) if isinstance(rows, np.ndarray) else rows.float()
+    rows = as_single(rows)
     codes = like(codes, rows)
     counts = 0
     for start in range(0, len(rows), _BLOCK_ROWS):

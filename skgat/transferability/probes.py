@@ -4,7 +4,7 @@ __all__ = ["knn", "lda", "linear_probe"]
 
 import numpy as np
 
-from ._arrays import class_sums, host, like, namespace
+from ._arrays import as_single, class_sums, host, like, namespace
 from ._inputs import check_choice, check_count, check_fraction, check_positive
 from ._moments import Moments
 from ._softmax import fit_softmax
@@ -180,7 +180,7 @@ def knn_of(m, n_neighbors=5, metric="euclidean"):
 def _neighbours(x, k):
     """The ``k`` nearest other rows of each row, nearest first."""
     xp = namespace(x)
-    single = x.astype(np.float32) if isinstance(x, np.ndarray) else x.float()
+    single = as_single(x)
     half = 0.5 * (single * single).sum(axis=1)
     out = np.empty((len(x), k), dtype=np.int64)
     n_candidates = min(k + _SPARE, len(x) - 1)
