@@ -47,6 +47,28 @@ def test_complementary_models_are_selected_and_do_better():
     assert np.mean(gains) > 0.02
 
 
+def test_near_copies_keep_each_other_out_when_models_are_selected_one_by_one():
+    gains, kinds = [], []
+    for seed in range(5):
+        zoo, y = families(seed)
+        selected = select_ensemble(zoo, y, 2, complement_to="selected", weight=0.3)
+        assert selected[0] == select_ensemble(zoo, y, 1, weight=1)[0]
+        kinds.append(len({name[0] for name in selected}))
+        gains.append(accuracy(zoo, y, selected) - accuracy(zoo, y, select_ensemble(zoo, y, 2, weight=1)))
+    assert np.mean(gains) > 0.02
+    assert sum(kinds) >= 9
+
+
+def test_one_by_one_adds_what_the_nuclear_norm_gains_most():
+    zoo, y = families()
+    selected, scores = select_ensemble(zoo, y, 3, complement_to="selected", weight=0, return_scores=True)
+    gains = scores.set_index("model")["complementarity"]
+    assert (gains > 0).all()
+    assert gains[selected[2]] == max(gains[name] for name in gains.index if name not in selected[:2])
+    everything = select_ensemble(zoo, y, 6, complement_to="selected")
+    assert sorted(everything) == sorted(zoo)
+
+
 def test_complementarity_is_what_the_nuclear_norm_loses():
     rng = np.random.default_rng(0)
     for shape in ((7, 4, 3), (5, 2, 6)):
@@ -87,6 +109,8 @@ def test_what_cannot_be_selected():
         select_ensemble(zoo, y, 7)
     with pytest.raises(ValueError, match="Got k=0, but expected an integer of at least 1"):
         select_ensemble(zoo, y, 0)
+    with pytest.raises(ValueError, match="Got complement_to='none', but expected one of"):
+        select_ensemble(zoo, y, 2, complement_to="none")
     with pytest.raises(ValueError, match="Got weight=3, but expected a number between 0 and 1"):
         select_ensemble(zoo, y, 2, weight=3)
     zoo["broken"] = zoo["a0"] * np.nan

@@ -6,12 +6,23 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from ._arrays import host
-from ._inputs import check_count, check_fraction, read_labels
+from ._inputs import check_choice, check_count, check_fraction, read_labels
 from ._sources import load
 from .discriminant import Discriminant, sfda_of
 
 
-def select_ensemble(zoo, labels, k, *, weight=0.5, max_samples=1000, random_state=0, n_jobs=None, return_scores=False):
+def select_ensemble(
+    zoo,
+    labels,
+    k,
+    *,
+    weight=0.5,
+    complement_to="zoo",
+    max_samples=1000,
+    random_state=0,
+    n_jobs=None,
+    return_scores=False,
+):
     r"""Select models that are good one by one and different from each other, as SFDA does.
 
     A model's score is :math:`r\,T^{SFDA} + (1 - r)\,T^{com}`: its SFDA score and its complementarity, each scaled to
@@ -28,6 +39,11 @@ def select_ensemble(zoo, labels, k, *, weight=0.5, max_samples=1000, random_stat
         Number of models to select.
     weight : float in [0, 1], default=0.5
         The weight :math:`r` of the SFDA score; 1 gives the ``k`` best single models.
+    complement_to : {"zoo", "selected"}, default="zoo"
+        What a model's complementarity is measured against: all other models, as in the paper, or those selected
+        before it, in which case models are selected one by one and the complementarity is what the nuclear norm
+        gains. Where a zoo holds near-copies of a good model, none of them is missed much by the whole zoo, nor does
+        one keep the others out; the latter then selects better ensembles.
     max_samples : int, default=1000
         The complementarity is averaged over so many rows, drawn without replacement, if there are more.
     random_state : int, default=0
@@ -66,6 +82,7 @@ def select_ensemble(zoo, labels, k, *, weight=0.5, max_samples=1000, random_stat
     """
     labels = read_labels(labels)
     check_fraction(weight, "weight")
+    check_choice(complement_to, "complement_to", ("zoo", "selected"))
     check_count(max_samples, "max_samples")
     check_count(k, "k")
     if k > len(zoo):
@@ -75,10 +92,15 @@ def select_ensemble(zoo, labels, k, *, weight=0.5, max_samples=1000, random_stat
         rows = np.sort(np.random.default_rng(random_state).choice(len(labels), max_samples, replace=False))
     found = Parallel(n_jobs=n_jobs)(delayed(_describe)(name, source, labels, rows) for name, source in zoo.items())
     sfda = np.array([score for score, _ in found])
-    complementarity = _complementarity(np.stack([coordinates for _, coordinates in found], axis=1))
-    scores = weight * _unit(sfda) + (1 - weight) * _unit(complementarity)
+    stacks = np.stack([coordinates for _, coordinates in found], axis=1)
+    if complement_to == "zoo":
+        complementarity = _complementarity(stacks)
+        scores = weight * _unit(sfda) + (1 - weight) * _unit(complementarity)
+        order = np.argsort(-scores, kind="stable")[:k]
+    else:
+        order, complementarity, scores = _one_by_one(stacks, sfda, k, weight)
     names = list(zoo)
-    selected = [names[i] for i in np.argsort(-scores, kind="stable")[:k]]
+    selected = [names[i] for i in order]
     if not return_scores:
         return selected
     # pandas is needed for what is handed back only.
@@ -86,6 +108,22 @@ def select_ensemble(zoo, labels, k, *, weight=0.5, max_samples=1000, random_stat
 
     columns = {"model": names, "sfda": sfda, "complementarity": complementarity, "score": scores}
     return selected, pd.DataFrame(columns)
+
+
+def _one_by_one(stacks, sfda, k, weight):
+    """Select models by what they add to those selected; scores are those at which a model was selected or left."""
+    n_models = stacks.shape[1]
+    order, left = [], np.arange(n_models)
+    gains, scores = np.zeros(n_models), np.zeros(n_models)
+    while len(order) < k:
+        base = _nuclear_norms(stacks[:, order]).mean()
+        gains[left] = [_nuclear_norms(stacks[:, [*order, model]]).mean() - base for model in left]
+        scores[left] = weight * _unit(sfda)[left]
+        # The first is the best single model: there is nothing yet that it could complement.
+        scores[left] += (1 - weight) * (_unit(gains[left]) if order else _unit(sfda)[left])
+        order.append(int(left[scores[left].argmax()]))
+        left = np.setdiff1d(left, order)
+    return order, gains, scores
 
 
 def _describe(name, source, labels, rows):
