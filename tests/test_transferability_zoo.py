@@ -74,6 +74,30 @@ def test_params_reach_their_measure():
     assert scores["gbc"].iloc[0] == pytest.approx(tr.gbc(zoo["m0"], y, covariance="diag"))
 
 
+def test_real_targets(tmp_path):
+    zoo, _ = make_zoo()
+    targets = zoo["m1"][:, :2] + np.random.default_rng(0).normal(size=(150, 2))
+    for _ in range(2):
+        scores = score_zoo(zoo, targets, ["lfc", "logme"], regression=True, cache_dir=tmp_path)
+        for measure in ("lfc", "logme"):
+            expected = [getattr(tr, measure)(X, targets, regression=True) for X in zoo.values()]
+            np.testing.assert_allclose(scores[measure], expected, rtol=1e-9)
+    assert scores.set_index("model")["logme"].idxmax() == "m1"
+    with pytest.raises(ValueError, match=r"Got measure='sfda', but expected one of \['lfc', 'logme'\]"):
+        score_zoo(zoo, targets, ["sfda"], regression=True)
+    with pytest.warns(RuntimeWarning, match="Got 150 targets for 149 rows"):
+        score_zoo({"m": zoo["m0"][1:]}, targets, regression=True)
+
+
+def test_other_files_are_refused(tmp_path):
+    zoo, y = make_zoo(n_models=1)
+    np.savez(tmp_path / "x.npz", zoo["m0"])
+    np.save(tmp_path / "o.npy", zoo["m0"].astype(object))
+    for name in ("x.npz", "o.npy"):
+        with pytest.warns(RuntimeWarning, match=rf"{name}', but expected an \.npy file of numbers"):
+            score_zoo({"m": tmp_path / name}, y)
+
+
 def test_ncti_is_scaled_over_the_zoo():
     zoo, y = make_zoo()
     scores = score_zoo(zoo, y, ["ncti"])

@@ -59,9 +59,8 @@ def main():
     if arguments.file:
         score(arguments.file, arguments.rows)
         return
-    print(
-        f"Python {platform.python_version()}, numpy {np.__version__}; {platform.machine()}, {os.cpu_count()} CPUs; seed 0"
-    )
+    versions = f"Python {platform.python_version()}, numpy {np.__version__}"
+    print(f"{versions}; {platform.machine()}, {os.cpu_count()} CPUs; seeds 0 and 1")
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "features.npy")
         write(path, arguments.rows)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ._arrays import host, is_torch
+from ._inputs import Labels
 from ._sources import as_fields
 
 #: Changes whenever a measure's definition does, which makes old files unknown.
@@ -25,13 +26,13 @@ class ScoreCache:
     ----------
     directory : path-like
         Made if it is not there.
-    labels : Labels
+    labels : Labels, or array of real targets
     """
 
     def __init__(self, directory, labels):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.labels = _digest(labels.codes)
+        self.labels = _digest(labels.codes if isinstance(labels, Labels) else labels)
 
     def entry(self, name, source):
         """The file of one model's scores."""

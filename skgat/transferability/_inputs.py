@@ -124,7 +124,7 @@ def _codes(values):
         return np.array([seen.setdefault(value, len(seen)) for value in values.tolist()], dtype=np.int64)
 
 
-def read_targets(targets, n_rows):
+def read_targets(targets, n_rows=None):
     """Regression targets as a finite float array of shape (n_samples, n_targets)."""
     values = host(targets)
     if values.dtype.kind not in "biuf":
@@ -150,7 +150,10 @@ class NpyFile:
         self.shape, self.dtype = mapped.shape, mapped.dtype
 
     def _map(self):
-        return np.load(self.path, mmap_mode="r", allow_pickle=False)
+        try:
+            return np.lib.format.open_memmap(self.path, mode="r")
+        except ValueError as error:
+            raise ValueError(f"Got the file {str(self.path)!r}, but expected an .npy file of numbers.") from error
 
     def __getitem__(self, rows):
         return self._map()[rows]

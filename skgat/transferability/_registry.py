@@ -1,7 +1,8 @@
 """The measures by name, and how several are taken of one model with everything shared."""
 
-__all__ = ["MEASURES", "score_model"]
+__all__ = ["MEASURES", "OF_TARGETS", "score_model"]
 
+from ._inputs import read_targets
 from .collapse import ncti_parts
 from .conditional import leep_of, nce, nleep_of
 from .discriminant import h_score_of, regularized_h_score_of, sfda_of
@@ -30,15 +31,26 @@ def _of_moments(function):
     return lambda model, **params: function(model.moments, **params)
 
 
+def _of_targets_too(function):
+    def score(model, **params):
+        targets = None if model.targets is None else read_targets(model.targets, model.moments.n)
+        return function(model.moments, targets, **params)
+
+    return score
+
+
+#: Measures that real targets have too.
+OF_TARGETS = ("lfc", "logme")
+
 #: In the order in which they are taken: the first two add up the Gram matrix on the way, if nobody needed it before.
 MEASURES = {
     "lda": _of_moments(lda_of),
     "transrate": _of_moments(transrate_of),
-    "logme": _of_moments(logme_of),
+    "logme": _of_targets_too(logme_of),
     "h_score": _of_moments(h_score_of),
     "regularized_h_score": _of_moments(regularized_h_score_of),
     "sfda": _of_moments(sfda_of),
-    "lfc": _of_moments(lfc_of),
+    "lfc": _of_targets_too(lfc_of),
     "gbc": _of_moments(gbc_of),
     "ncti": _of_moments(ncti_parts),
     "nleep": _of_moments(nleep_of),

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from functools import cached_property
 
-from ._inputs import NpyFile, read_probabilities
+from ._inputs import Labels, NpyFile, read_probabilities
 from ._moments import Moments
 
 #: What a source can tell about a model.
@@ -55,7 +55,12 @@ class ModelData:
     @cached_property
     def moments(self):
         """Moments of the features."""
-        return Moments(self._need("features"), self.labels)
+        return Moments(self._need("features"), self.labels if self.targets is None else None)
+
+    @property
+    def targets(self):
+        """Real targets, None where there are class labels."""
+        return None if isinstance(self.labels, Labels) else self.labels
 
     @cached_property
     def probabilities(self):

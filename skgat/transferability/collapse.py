@@ -1,6 +1,6 @@
 """NCTI: how near the features are to the collapsed state at the end of training."""
 
-__all__ = ["ncti"]
+__all__ = ["PARTS", "ncti", "ncti_parts"]
 
 import numpy as np
 

@@ -1,6 +1,6 @@
 """Measures of how well one set of probabilities or classes tells the labels: LEEP, NLEEP and NCE."""
 
-__all__ = ["leep", "nce", "nleep"]
+__all__ = ["leep", "leep_of", "nce", "nleep", "nleep_of"]
 
 import numpy as np
 

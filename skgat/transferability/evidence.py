@@ -1,6 +1,6 @@
 """LogME: how probable the labels are under a Bayesian linear model of the features."""
 
-__all__ = ["logme"]
+__all__ = ["logme", "logme_of"]
 
 import numpy as np
 

@@ -1,6 +1,6 @@
 """Measures of how the rows lie: GBC, TransRate and LFC."""
 
-__all__ = ["gbc", "lfc", "transrate"]
+__all__ = ["gbc", "gbc_of", "lfc", "lfc_of", "transrate", "transrate_of"]
 
 import numpy as np
 from scipy.spatial.distance import cdist

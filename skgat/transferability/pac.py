@@ -1,6 +1,6 @@
 """PACTran: PAC-Bayesian bounds on the loss that fine-tuning reaches."""
 
-__all__ = ["pactran"]
+__all__ = ["pactran", "pactran_of", "pactran_of_probabilities"]
 
 import numpy as np
 from scipy.special import digamma, gammaln

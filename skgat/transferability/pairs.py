@@ -1,6 +1,6 @@
 """PARC: whether rows of one class correlate more than rows of different classes."""
 
-__all__ = ["parc"]
+__all__ = ["parc", "parc_of"]
 
 import numpy as np
 from scipy.stats import spearmanr

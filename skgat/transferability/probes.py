@@ -1,6 +1,6 @@
 """Plain classifiers on the features, judged on rows that they were not fitted on."""
 
-__all__ = ["knn", "lda", "linear_probe"]
+__all__ = ["knn", "knn_of", "lda", "lda_of", "linear_probe", "linear_probe_of"]
 
 import numpy as np
 

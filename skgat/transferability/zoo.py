@@ -12,8 +12,8 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from ._cache import ScoreCache
-from ._inputs import check_choice, read_labels
-from ._registry import MEASURES, score_model
+from ._inputs import check_choice, read_labels, read_targets
+from ._registry import MEASURES, OF_TARGETS, score_model
 from ._sources import load
 from .collapse import PARTS
 
@@ -27,6 +27,7 @@ def score_zoo(
     measures=("logme",),
     n_jobs=None,
     *,
+    regression=False,
     params=None,
     dataset=None,
     cache_dir=None,
@@ -44,13 +45,15 @@ def score_zoo(
         that returns either, or a mapping with the keys ``"features"``, ``"probabilities"`` (of the source model, for
         ``leep``, ``nce`` and ``pactran``) and ``"source_labels"`` (for ``nce``), of which each is any of the former.
         Files are read in blocks and are never in memory as a whole, unless a measure compares rows with each other.
-    labels : array-like of shape (n_samples,)
-        Class labels of the rows, of any dtype.
+    labels : array-like of shape (n_samples,) or, with ``regression=True``, (n_samples, n_targets)
+        Class labels of the rows, of any dtype, or real targets.
     measures : sequence of str, default=("logme",)
         Names of the measures.
     n_jobs : int, optional
         Number of models that are scored at the same time. The backend is joblib's
         (:func:`joblib.parallel_config`); models on a GPU want ``backend="threading"``.
+    regression : bool, default=False
+        Whether ``labels`` holds real targets, for which there are ``logme`` and ``lfc``.
     params : mapping of measure to dict, optional
         Further arguments of the measures, as ``{"parc": {"n_dims": 32}}``.
     dataset : optional
@@ -84,8 +87,8 @@ def score_zoo(
     >>> scores.set_index("model")["logme"].idxmax()
     'good'
     """
-    labels = read_labels(labels)
-    measures, params = _check(zoo, measures, params)
+    labels = read_targets(labels) if regression else read_labels(labels)
+    measures, params = _check(zoo, measures, params, OF_TARGETS if regression else MEASURES)
     cache = None if cache_dir is None else ScoreCache(cache_dir, labels)
     tasks = (delayed(_score_one)(name, source, labels, measures, params, cache) for name, source in zoo.items())
     done = {}
@@ -98,14 +101,14 @@ def score_zoo(
     return _frame(done, measures, dataset)
 
 
-def _check(zoo, measures, params):
+def _check(zoo, measures, params, known):
     if not isinstance(zoo, Mapping) or not len(zoo):
         raise ValueError(
             f"Got a zoo of type {type(zoo).__name__}, but expected a mapping of at least one model id to features."
         )
     measures = (measures,) if isinstance(measures, str) else tuple(measures)
     for measure in measures:
-        check_choice(measure, "measure", MEASURES)
+        check_choice(measure, "measure", known)
     if not measures or len(set(measures)) < len(measures):
         raise ValueError(f"Got measures={measures!r}, but expected at least one, each once.")
     params = dict(params or {})
