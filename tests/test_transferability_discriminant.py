@@ -146,3 +146,22 @@ def test_sfda_is_a_probability(n, d, scale, seed):
     rng = np.random.default_rng(seed)
     value = sfda(scale * rng.normal(size=(n, d)), np.arange(n) % 3)
     assert 0 <= value <= 1 + 1e-12
+
+
+def test_sfda_of_columns_that_cancel_in_every_row_sum():
+    """The power method starts from the row sums, which are 0 here; then it starts from a row."""
+    X, y = classes()
+    mirrored = np.hstack([X, -X])
+    assert sfda(mirrored, y) == pytest.approx(sfda(np.sqrt(2) * X, y, shrinkage=1e-10), abs=0.05)
+
+
+def test_rows_of_equal_length_that_span_their_space_need_no_shrinkage():
+    """Ledoit and Wolf's shrinkage is 0 here although the covariance may be singular."""
+    X = np.vstack([np.eye(3), -np.eye(3)]) - [0, 0, 1]
+    y = np.repeat([0, 1], 3)
+    covariance, shrinkage = ledoit_wolf(X)
+    slow = (1 - shrinkage) * np.trace(np.linalg.solve(covariance, np.cov(class_mean_rows(X, y).T)))
+    assert regularized_h_score(X, y) == pytest.approx(slow, rel=1e-9)
+    line = np.array([[-1.0, 0], [-1, 0], [1, 0], [1, 0]])
+    assert ledoit_wolf(line)[1] == 0
+    assert regularized_h_score(line, [0, 0, 1, 1]) == pytest.approx(4 / 3)

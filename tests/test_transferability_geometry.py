@@ -164,3 +164,18 @@ def test_lfc_of_targets(d):
 def test_lfc_is_a_correlation(n, d, seed):
     X = np.random.default_rng(seed).normal(size=(n, d))
     assert -1 - 1e-9 <= lfc(X, np.arange(n) % 2) <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1, 1e25])
+def test_gram_matrices_in_single_precision_are_good_enough_where_they_are_used(scale):
+    """Large inputs: neither the correlation nor the first principal components look at small eigenvalues."""
+    torch = pytest.importorskip("torch")
+    X, y = classes(600, 300, 4, apart=0.3)
+    X *= scale
+    expected = slow_lfc(X / scale, np.equal.outer(y, y).astype(float))
+    assert lfc(X, y) == pytest.approx(expected, rel=1e-5)
+    assert lfc(torch.tensor(X), y) == pytest.approx(expected, rel=1e-5)
+    if scale == 1:
+        reduced = PCA(64, svd_solver="full").fit_transform(X)
+        for inputs in (X, torch.tensor(X)):
+            assert gbc(inputs, y) == pytest.approx(slow_gbc(reduced, y, "spherical"), rel=1e-4)

@@ -229,6 +229,21 @@ def test_what_cannot_be_scored_is_refused_in_words(measure, change, message):
         score(measure, *change(*task()))
 
 
+@pytest.mark.parametrize("measure", [m for m in FEATURE_MEASURES if m != "knn"])
+@pytest.mark.parametrize("shape", [(240, 12), (40, 60)])
+@pytest.mark.filterwarnings("ignore:h_score of")
+def test_squares_that_overflow_are_refused(measure, shape):
+    X, y = task(*shape)
+    with pytest.raises(ValueError, match="whose squares overflow"), np.errstate(over="ignore", invalid="ignore"):
+        score(measure, 1e200 * X, y)
+
+
+def test_neighbours_of_very_large_and_small_numbers():
+    X, y = task()
+    for scale in (1e120, 1e-120):
+        assert tr.knn(scale * X, y) == tr.knn(X, y)
+
+
 @pytest.mark.parametrize("measure", ["leep", "pactran"])
 @pytest.mark.parametrize("spoil", [lambda P: P - 0.5, lambda P: 3 * P, lambda P: np.where(P > 0.5, np.nan, P)])
 def test_what_is_no_probability_is_refused(measure, spoil):

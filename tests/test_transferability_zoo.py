@@ -240,6 +240,21 @@ def test_a_torn_cache_file_is_taken_as_unknown(tmp_path):
     pd.testing.assert_frame_equal(score_zoo(zoo, y, cache_dir=tmp_path), expected)
 
 
+def test_a_cache_that_cannot_be_written_leaves_nothing_behind(tmp_path, monkeypatch):
+    zoo, y = make_zoo(n_models=1)
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("skgat.transferability._cache.os.replace", full)
+    with pytest.warns(RuntimeWarning, match="could not be scored by all measures"):
+        scores = score_zoo(zoo, y, cache_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
+    # What was computed is handed back; that it will be computed again is told.
+    assert scores["logme"].iloc[0] == tr.logme(zoo["m0"], y)
+    assert scores.attrs["errors"] == {"m0": {"cache": "OSError: no space left"}}
+
+
 def test_progress_goes_to_stderr(capsys):
     zoo, y = make_zoo(n_models=2)
     score_zoo(zoo, y)

@@ -114,7 +114,7 @@ class Moments:
         total = 0
         for _, block in self.blocks():
             total = total + block.T @ block
-        return self._checked(total)
+        return self.checked(total)
 
     @cached_property
     def rough_gram(self):
@@ -129,15 +129,16 @@ class Moments:
             product = single.T @ single
             product = product.astype(np.float64) if isinstance(product, np.ndarray) else product.to(block.dtype)
             total = total + product * scale**2
-        return self._checked(total)
+        return self.checked(total)
 
     @cached_property
     def kernel(self):
         """``X X'`` of the centred features; asked for only where there are fewer rows than columns."""
         block = self.take(np.arange(self.n))
-        return self._checked(block @ block.T)
+        return self.checked(block @ block.T)
 
-    def _checked(self, gram):
+    def checked(self, gram):
+        """``gram`` itself, if it holds no infinity."""
         if not bool(namespace(gram).isfinite(gram).all()):
             raise ValueError(f"Got {self.x.name} whose squares overflow, expected numbers of a sensible size.")
         return gram

@@ -167,9 +167,10 @@ def ledoit_wolf(square_norms, cov_squares, level, d):
     n = len(square_norms)
     spread = (np.mean(square_norms**2) - cov_squares) / n
     distance = cov_squares - d * level**2
-    if spread <= 0:
+    # Where the covariance is a multiple of the identity there is nothing to shrink to.
+    if spread <= 0 or distance <= 1e-14 * cov_squares:
         return 0.0
-    return float(min(spread, distance) / distance) if distance > 0 else 1.0
+    return float(min(spread, distance) / distance)
 
 
 def shrunk(scatter, shrinkage, level):

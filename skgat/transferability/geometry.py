@@ -152,7 +152,7 @@ def _class_grams(m):
             gram = block @ block.T
         if adds_up:
             total = total + gram
-        yield label, gram
+        yield label, m.checked(gram)
     if adds_up:
         m.__dict__["gram"] = total
 

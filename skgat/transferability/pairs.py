@@ -85,7 +85,7 @@ def parc_of(m, n_dims=None, max_samples=10_000, random_state=0):
         raise ValueError(
             "Got labels of which no two rows share a class (or all do), but parc compares such pairs with others."
         )
-    rows = _unit_rows(x)
+    rows = _unit_rows(x, m)
     if len(rows) <= _EXACT_ROWS:
         return 100 * _exact(rows, codes)
     return 100 * _from_counts(*_count(rows, codes), n_same, n_pairs)
@@ -98,12 +98,12 @@ def _signed(m, scores):
     return scores * like(np.where(largest < 0, -1.0, 1.0), scores)
 
 
-def _unit_rows(x):
+def _unit_rows(x, m):
     """Rows of length 1 and mean 0, of standardised columns; rows of zeros where nothing varies."""
     xp = namespace(x)
     mean = x.mean(axis=0)
     x = x - mean
-    spread = xp.sqrt((x * x).mean(axis=0))
+    spread = m.checked(xp.sqrt((x * x).mean(axis=0)))
     x /= xp.where(spread > 1e-13 * abs(mean), spread, spread * 0 + np.inf)
     x -= x.mean(axis=1)[:, None]
     length = xp.sqrt((x * x).sum(axis=1))

@@ -67,7 +67,7 @@ def lda_of(m, cv=5, shrinkage="auto", scoring="accuracy", random_state=0):
     m = m.compact
     folds = [rows for rows in _folds(m.labels, min(cv, m.n), random_state) if len(rows)]
     parts = [_fold_sums(m, rows) for rows in folds]
-    m.__dict__.setdefault("gram", sum(gram for _, gram in parts))
+    m.__dict__.setdefault("gram", m.checked(sum(gram for _, gram in parts)))
     if shrinkage == "auto":
         shrinkage = _residual_shrinkage(m)
     outcomes = [
@@ -171,7 +171,8 @@ def knn_of(m, n_neighbors=5, metric="euclidean"):
     if metric == "cosine":
         x = x + m.mean
         x = x / namespace(x).sqrt((x * x).sum(axis=1)).clip(np.finfo(np.float64).tiny, None)[:, None]
-    near = m.codes[_neighbours(x, n_neighbors)]
+    # Single precision has a small range.
+    near = m.codes[_neighbours(x / (float(abs(x).max()) or 1.0), n_neighbors)]
     votes = (near[:, :, None] == near[:, None, :]).sum(axis=2)
     winner = near[np.arange(m.n), votes.argmax(axis=1)]
     return float((winner == m.codes).mean())
@@ -261,7 +262,7 @@ def linear_probe_of(m, test_size=0.25, C=1.0, scoring="accuracy", max_iter=200, 
     x = m.take(train)
     xp = namespace(x)
     centre = x.mean(axis=0)
-    spread = xp.sqrt(((x - centre) ** 2).mean(axis=0))
+    spread = m.checked(xp.sqrt(((x - centre) ** 2).mean(axis=0)))
     spread = xp.where(spread > 1e-13 * abs(centre), spread, spread * 0 + np.inf)
     weights, bias, _ = fit_softmax((x - centre) / spread, codes.reshape(-1), len(seen), 1 / (C * len(train)), max_iter)
     logits = host((m.take(test) - centre) / spread @ weights + bias)

@@ -133,7 +133,9 @@ def _score_one(name, source, labels, measures, params, cache):
             if entry is not None:
                 entry.write(found, params)
     except Exception as error:  # noqa: BLE001 - whatever goes wrong with one model, the others are scored
-        errors = dict.fromkeys([measure for measure in measures if measure not in known], error)
+        # With all scores known it is the cache that could not be written.
+        missing = [measure for measure in measures if measure not in known]
+        errors |= dict.fromkeys(missing or ["cache"], error)
     return known, {measure: _message(error) for measure, error in errors.items()}, time.perf_counter() - start
 
 
