@@ -1,0 +1,223 @@
+"""Everything that several measures need of one model's features, computed once and only when asked for.
+
+The features are read in blocks and centred before they are multiplied, in double precision: the Gram matrix of
+offset or rank-deficient features is worthless in single precision.
+"""
+
+__all__ = ["Moments"]
+
+from functools import cached_property
+
+import numpy as np
+
+from ._arrays import as_single, class_sums, eigh, host, like, namespace
+from ._inputs import Features, read_labels
+
+#: Centred features up to this size are kept; larger ones are read again for each pass.
+_KEEP_BYTES = 512 * 2**20
+
+
+class Moments:
+    """Class sums, scatter matrices and factorisations of one model's features.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+    labels : array-like of shape (n_samples,) or None
+        None where the measure looks at features and real targets only.
+    """
+
+    def __init__(self, features, labels):
+        self.x = features if isinstance(features, Features) else Features(features)
+        self.n, self.d = self.x.n_rows, self.x.n_columns
+        if self.n < 2:
+            raise ValueError(f"Got {self.n} row(s) of features, but expected at least 2.")
+        self.labels = None if labels is None else read_labels(labels, self.n)
+
+    @property
+    def codes(self):
+        """Class of each row; one class of all rows where there are no labels."""
+        return np.zeros(self.n, dtype=np.int64) if self.labels is None else self.labels.codes
+
+    @cached_property
+    def counts(self):
+        """Rows of each class, as floats where the features live."""
+        return like(np.bincount(self.codes).astype(np.float64), self.sums)
+
+    @cached_property
+    def sums(self):
+        """Sum of the features of each class, one row a class."""
+        codes, n_classes = self.codes, int(self.codes.max()) + 1
+        total = 0
+        for rows in self.x.slices():
+            total = total + class_sums(self.x[rows], codes[rows], n_classes)
+        self.x.check_finite(total)
+        return total
+
+    @cached_property
+    def mean(self):
+        """Mean of all rows."""
+        return self.sums.sum(axis=0) / self.n
+
+    @cached_property
+    def class_means(self):
+        """Mean of each class less the mean of all rows."""
+        means = self.sums / self.counts[:, None] - self.mean
+        means[:, self._still] = 0
+        return means
+
+    @cached_property
+    def _still(self):
+        """Columns that do not vary: what is left of them after centring is rounding and must not count."""
+        noise = 1e-13 * abs(self.mean)
+        apart = abs(self.sums / self.counts[:, None] - self.mean)
+        columns = np.flatnonzero(host((apart <= noise).all(axis=0)))
+        for rows in self.x.slices():
+            if not len(columns):
+                break
+            here = like(columns, self.mean)
+            residual = abs(self.x[rows][:, here] - self.mean[here])
+            columns = columns[host((residual <= noise[here]).all(axis=0))]
+        return like(columns, self.mean)
+
+    def _centre(self, block):
+        block -= self.mean
+        if len(self._still):
+            block[:, self._still] = 0
+        return block
+
+    @cached_property
+    def _centred(self):
+        return self._centre(self.x[slice(None)])
+
+    @property
+    def fits(self):
+        """Whether the centred features are kept in memory."""
+        return self.x.bytes <= _KEEP_BYTES
+
+    def blocks(self):
+        """Yield ``(rows, centred features of these rows)``; the arrays must not be written to."""
+        for rows in [slice(0, self.n)] if self.fits else self.x.slices():
+            yield rows, self._centred if self.fits else self._centre(self.x[rows])
+
+    def take(self, rows):
+        """Centred features of some rows."""
+        return self._centred[like(rows, self.mean)] if self.fits else self._centre(self.x[rows])
+
+    def parts(self, rows):
+        """Cut an array of rows into arrays that :meth:`take` can take in little memory."""
+        return [rows] if self.fits else np.array_split(rows, 1 + len(rows) // self.x.slices()[0].stop)
+
+    @cached_property
+    def gram(self):
+        """``X' X`` of the centred features."""
+        total = 0
+        for _, block in self.blocks():
+            total = total + block.T @ block
+        return self.checked(total)
+
+    @cached_property
+    def rough_gram(self):
+        """The Gram matrix to six digits of its largest entry: for what does not look at small eigenvalues."""
+        if "gram" in self.__dict__ or self.x.bytes < 2**20:
+            return self.gram
+        total = 0
+        for _, block in self.blocks():
+            # Scaled, or the squares of very small or large numbers would leave the range of single precision.
+            scale = float(abs(block[:: 1 + len(block) // 256]).max()) or 1.0
+            single = as_single(block, scale)
+            product = single.T @ single
+            product = product.astype(np.float64) if isinstance(product, np.ndarray) else product.to(block.dtype)
+            total = total + product * scale**2
+        return self.checked(total)
+
+    @cached_property
+    def kernel(self):
+        """``X X'`` of the centred features; asked for only where there are fewer rows than columns."""
+        block = self.take(np.arange(self.n))
+        return self.checked(block @ block.T)
+
+    def checked(self, gram):
+        """``gram`` itself, if it holds no infinity."""
+        if not bool(namespace(gram).isfinite(gram).all()):
+            raise ValueError(f"Got {self.x.name} whose squares overflow, expected numbers of a sensible size.")
+        return gram
+
+    @cached_property
+    def square_norms(self):
+        """Squared distance of each row to the mean, on the host."""
+        out = np.empty(self.n)
+        for rows, block in self.blocks():
+            out[rows] = host((block * block).sum(axis=1))
+        return out
+
+    @cached_property
+    def within(self):
+        """Scatter of the rows around their class means, divided by the number of rows."""
+        return (self.gram - (self.class_means * self.counts[:, None]).T @ self.class_means) / self.n
+
+    @cached_property
+    def compact(self):
+        """The same features in no more columns than rows, turned so that nothing about them changes."""
+        return self if self.n > self.d else _Rotated(self)
+
+    @property
+    def ambient(self):
+        """Number of columns of the original features."""
+        return self.d
+
+    @cached_property
+    def ones(self):
+        """The vector of ones of the original columns, in these columns."""
+        return like(np.ones(self.d), self.mean)
+
+    def principal(self, k=None, energy=1.0):
+        """Rows along the first principal axes: ``(variances, rows)``, largest variance first.
+
+        At most ``k`` axes, and no more than it takes to keep the share ``energy`` of the variance; at least one.
+        """
+        m = self.compact
+        k = m.d if k is None else min(k, m.d)
+        values, vectors = m._axes(k)
+        values, vectors = host(values)[::-1][:k], namespace(vectors).flip(vectors, (1,))
+        if energy < 1:
+            total = float(namespace(vectors).diagonal(m.rough_gram).sum())
+            k = min(k, 1 + int((np.cumsum(values) < (energy - 1e-12) * total).sum()))
+        rows = [block @ vectors[:, :k] for _, block in m.blocks()]
+        return values[:k] / self.n, namespace(vectors).concatenate(rows)
+
+    def _axes(self, k):
+        known = self.__dict__.get("_axes_known")
+        if known is None or len(known[0]) < k:
+            known = self.__dict__["_axes_known"] = eigh(self.rough_gram if k < self.d else self.gram, k)
+        return known
+
+
+class _Rotated(Moments):
+    """Features with fewer rows than columns in the axes that their rows span."""
+
+    def __init__(self, wide):
+        values, vectors = eigh(wide.kernel)
+        keep = values > max(wide.n, wide.d) * np.finfo(np.float64).eps * values[-1]
+        # Features that do not vary at all keep one column of zeros.
+        keep[-1] = True
+        roots = namespace(values).sqrt(namespace(values).clip(values[keep], 0, None))
+        super().__init__(vectors[:, keep] * roots, wide.labels)
+        projected = (wide.take(np.arange(wide.n)).sum(axis=1)) @ vectors[:, keep]
+        self._ones = projected / namespace(roots).where(roots > 0, roots, roots * 0 + 1)
+        self._ambient = wide.d
+
+    @property
+    def compact(self):
+        """These features."""
+        return self
+
+    @property
+    def ambient(self):
+        """Number of columns of the original features."""
+        return self._ambient
+
+    @property
+    def ones(self):
+        """The vector of ones of the original columns, in these columns."""
+        return self._ones
