@@ -26,6 +26,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from skgat import make_records
 from skgat.metrics import weighted_kendall
 from skgat.transferability import score_zoo, select_ensemble
 
@@ -86,8 +87,8 @@ print(pairs.head())
 # %%
 # One row a result, the measures beside it. What counts is how a measure ranks the models of one dataset, so each is
 # standardised within its dataset.
-measures = list(pairs.columns[2:])
-records = scores.merge(pairs, on=["model", "dataset"])
+records = make_records(scores, pairs=pairs)
+measures = [column for column in records.columns if column.startswith("pair__")]
 within = records.groupby("dataset")
 records[measures] = (records[measures] - within[measures].transform("mean")) / within[measures].transform("std")
 records["gain"] = records["score"] - within["score"].transform("mean")

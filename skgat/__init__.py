@@ -15,7 +15,15 @@ _HOMES = {
     "make_records": "records",
 }
 
-_SUBMODULES = ("baselines", "datasets", "exceptions", "metrics", "model_selection", "persistence")
+_SUBMODULES = (
+    "baselines",
+    "datasets",
+    "exceptions",
+    "metrics",
+    "model_selection",
+    "persistence",
+    "transferability",
+)
 
 __all__ = [
     "BiasRegressor",
@@ -31,6 +39,7 @@ __all__ = [
     "persistence",
     "presets",
     "recommend",
+    "transferability",
 ]
 
 
