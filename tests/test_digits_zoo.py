@@ -182,7 +182,7 @@ class TestDifficulty:
         assert winners.max() <= 20
 
     def test_models_that_saw_the_transformation_do_better_there(self, zoo):
-        z = _z(_matrix(zoo.records)).stack().rename("z").reset_index()
+        z = _z(_matrix(zoo.records)).melt(ignore_index=False, value_name="z").reset_index()
         z["task"] = z["model"].map(zoo.models.set_index("model")["pretrain_task"])
         z["transformation"] = z["dataset"].map(zoo.datasets.set_index("dataset")["transformation"])
         z["relative"] = z["z"] - z.groupby("model")["z"].transform("mean")
