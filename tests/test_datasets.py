@@ -19,6 +19,7 @@ from skgat.datasets import (
     _transfergraph,
     fetch_domainnet_transfer,
     fetch_transfergraph,
+    load_digits_zoo,
     load_vision_zoo,
     make_transfer_records,
 )
@@ -33,6 +34,7 @@ needs_cache = pytest.mark.skipif(
 
 LOADERS = {
     "zoo": load_vision_zoo,
+    "digits": load_digits_zoo,
     "synthetic": lambda **options: make_transfer_records(random_state=0, **options),
     "domainnet": lambda **options: fetch_domainnet_transfer(CACHE, download_if_missing=False, **options),
     "image": lambda **options: fetch_transfergraph("image", CACHE, download_if_missing=False, **options),
@@ -120,7 +122,8 @@ def test_forms(load):
 
 def test_public_names():
     assert sorted(datasets.__all__) == [
-        "fetch_domainnet_transfer", "fetch_transfergraph", "load_vision_zoo", "make_transfer_records",
+        "fetch_domainnet_transfer", "fetch_transfergraph", "load_digits_zoo", "load_vision_zoo",
+        "make_transfer_records",
     ]  # fmt: skip
 
 

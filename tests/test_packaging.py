@@ -68,9 +68,10 @@ def test_every_test_tool_is_pinned():
 
 
 def test_the_data_is_there():
-    (pattern,) = PYPROJECT["tool"]["setuptools"]["package-data"]["skgat"]
-    names = {path.name for path in (ROOT / "skgat").glob(pattern)}
-    assert {"vision_zoo_records.csv", "vision_zoo_models.csv", "vision_zoo_datasets.csv"} <= names
+    patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["skgat.datasets.data"]
+    names = {path.name for pattern in patterns for path in (ROOT / "skgat" / "datasets" / "data").glob(pattern)}
+    tables = {f"{zoo}_zoo_{table}.csv" for zoo in ("digits", "vision") for table in ("datasets", "models", "records")}
+    assert names == tables | {"digits_zoo_arrays.npz"}
 
 
 def test_the_console_script_is_the_command_line():

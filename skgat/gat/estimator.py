@@ -60,7 +60,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         Share of the steps in which the features of all models, of all datasets or of all pairs are blanked, each
         drawn on its own. A prediction is the same mixture: this share of it comes from the records alone. It keeps
         a handful of datasets from being told apart by chance differences of their metadata, so ``"auto"`` is
-        15 / (15 + n) on a side with n nodes.
+        15 / (15 + n) with n the number of datasets (for the features of models, of models if they are fewer).
     edge_dropout : float, default=0.7
         Each step hides a random share of the edges, up to this one, and learns to predict them. At least a tenth is
         hidden as long as scores travel along edges, because an edge must not tell its own score.

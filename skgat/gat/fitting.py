@@ -67,8 +67,8 @@ def prepare(estimator, graph, scaling=None):
 def _blank_share(feature_dropout, graph, role):
     if feature_dropout != "auto":
         return float(feature_dropout)
-    # Features of the pair act within a dataset, so it is datasets that tell whether they can be trusted.
-    n_nodes = graph.n_models if role == "model" else graph.n_datasets
+    # How the features of models and of pairs act can be seen on as many datasets as there are, and no more.
+    n_nodes = min(graph.n_models, graph.n_datasets) if role == "model" else graph.n_datasets
     return _PRIOR_NODES / (_PRIOR_NODES + n_nodes)
 
 
