@@ -361,7 +361,6 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("params", "message"),
         [
-            ({"hidden_dim": 10, "n_heads": 4}, "Got hidden_dim=10 and n_heads=4, but expected hidden_dim to be a mult"),
             ({"conv": "gatconv"}, "Got decoder='bilinear', but conv=\"gatconv\" expects decoder='linear'."),
             ({"conv": "gatconv", "decoder": "linear"}, 'Got edge_features=True, but conv="gatconv" expects edge_fea'),
             ({"device": "abacus"}, 'Got device=\'abacus\', but expected "auto", "cpu", "cuda" or another torch devic'),

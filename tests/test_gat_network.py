@@ -32,6 +32,7 @@ VARIANTS = [
     {"feature_dropout": 0.0},
     {"feature_dropout": 0.2, "n_neighbors": 3, "decoder": "mlp"},
     {"edge_features": False},
+    {"hidden_dim": 7, "n_heads": 3, "n_neighbors": 3},
     {"additive": False},
     {"edge_features": False, "additive": False, "n_neighbors": 3},
     {**PAPER, "combine": "concat"},

@@ -40,7 +40,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     model, dataset, target : str
         The columns of the model ids, the dataset ids and the scores.
     hidden_dim : int, default=32
-        Width of the node states; a multiple of ``n_heads``.
+        Width of the node states.
     n_layers : int, default=2
         Number of attention layers.
     n_heads : int, default=4
@@ -457,11 +457,6 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         return pd.concat(frames, ignore_index=True)
 
     def _check_arguments(self):
-        if self.conv == "bipartite" and self.hidden_dim % self.n_heads:
-            raise ValueError(
-                f"Got hidden_dim={self.hidden_dim} and n_heads={self.n_heads}, but expected hidden_dim to be a "
-                "multiple of n_heads."
-            )
         if self.conv == "gatconv":
             for name, value in _GATCONV_EXPECTS.items():
                 if getattr(self, name) != value:

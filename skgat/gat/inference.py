@@ -127,8 +127,8 @@ class FrozenNetwork:
             shares /= shares.sum(axis=2, keepdims=True)
             values = (known @ layer["near"])[:, indices]
             values = values.reshape(*values.shape[:3], self.config["n_heads"], -1)
-            heard = (shares[..., None] * values).sum(axis=2).reshape(state.shape)
-            out = out + heard @ layer["out"][:, -state.shape[2] :]
+            heard = (shares[..., None] * values).sum(axis=2).reshape(*state.shape[:2], -1)
+            out = out + heard @ layer["out"][:, -heard.shape[2] :]
         return _elu(out)
 
     def _terms(self, side, states):

@@ -51,18 +51,20 @@ class _MessagePassing(nn.Module):
         self.similar = config["n_neighbors"] > 0
         self.query = _weights(generator, members, width, self.heads)
         self.key = _weights(generator, members, width, self.heads)
-        self.value = _weights(generator, members, width, width)
-        n_in = width + self.heads
+        # Each head has the same width, so what is heard may be a little wider than the states.
+        heard = self.heads * -(-width // self.heads)
+        self.value = _weights(generator, members, width, heard)
+        n_in = heard + self.heads
         if self.scores:
             self.edge = _zeros(members, self.heads, 2)
-            self.scored = _weights(generator, members, width, width)
-            self.scored_bias = _zeros(members, 1, width)
-            n_in += width + 2 * self.heads
+            self.scored = _weights(generator, members, width, heard)
+            self.scored_bias = _zeros(members, 1, heard)
+            n_in += heard + 2 * self.heads
         if self.similar:
-            self.near = _weights(generator, members, width, width)
+            self.near = _weights(generator, members, width, heard)
             self.near_query = _weights(generator, members, width, self.heads)
             self.near_key = _weights(generator, members, width, self.heads)
-            n_in += width
+            n_in += heard
         self.out = _weights(generator, members, n_in, width, 0.5)
         self.keep = _weights(generator, members, width, width)
         self.bias = _zeros(members, 1, width)
@@ -102,7 +104,7 @@ class _MessagePassing(nn.Module):
     def hear_similar(self, receivers, known, indices, distances):
         """What nodes hear from the nearest nodes of their own kind."""
         if not indices.shape[1]:
-            return torch.zeros_like(receivers)
+            return receivers.new_zeros(*receivers.shape[:2], self.near.shape[2])
         key = (known @ self.near_key)[:, indices]
         logits = nnf.leaky_relu((receivers @ self.near_query)[:, :, None] + key, 0.2) - distances[..., None]
         weights = logits.softmax(2)
