@@ -85,6 +85,7 @@ class Trainer:
             lr=settings["learning_rate"],
             weight_decay=settings["weight_decay"],
             betas=(0.9, 0.98) if settings["schedule"] else (0.9, 0.999),
+            fused=self.device.type in ("cpu", "cuda"),
         )
         self.schedule = None
         if settings["schedule"]:
