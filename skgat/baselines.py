@@ -2,6 +2,7 @@
 
 __all__ = ["BiasRegressor"]
 
+from dataclasses import replace
 from numbers import Real
 
 import numpy as np
@@ -113,6 +114,4 @@ class BiasRegressor(RegressorMixin, BaseEstimator):
 
 
 def _ids_only(pairs):
-    from dataclasses import replace
-
     return replace(pairs, features=pairs.features.iloc[:, :0])

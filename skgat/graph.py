@@ -4,7 +4,7 @@ The graph is plain numpy, built once and never changed afterwards. Its order is 
 dataset, then model), so that the order of the records cannot change what is learned from them.
 """
 
-__all__ = ["Graph", "additive_effects", "build_graph", "extend_graph", "neighbors"]
+__all__ = ["SIDES", "Graph", "additive_effects", "build_graph", "extend_graph", "neighbors"]
 
 import warnings
 from dataclasses import dataclass, replace
@@ -17,6 +17,8 @@ from sklearn.neighbors import NearestNeighbors
 from .exceptions import DuplicatePairWarning
 from .records import ROLES, id_codes, infer_roles, lookup_ids
 
+#: The two kinds of nodes.
+SIDES = ("model", "dataset")
 #: The solver of the additive effects stops long before, as soon as they are exact.
 _MOST_ITERATIONS = 10_000
 

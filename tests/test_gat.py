@@ -20,7 +20,7 @@ from numpy.testing import assert_allclose
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
 
-from skgat import MetadataEncoder, TransferabilityGAT, presets
+from skgat import MetadataEncoder, TransferabilityGAT, presets, recommend
 from skgat.datasets import make_transfer_records
 from skgat.exceptions import DuplicatePairWarning, UnknownEntityWarning
 
@@ -456,3 +456,11 @@ class TestStress:
         odd = seen.assign(model__constant=7.0, dataset__huge=seen["dataset__numeric_0"] * 1e15, pair__zero=0.0)
         gat = TransferabilityGAT(**TINY).fit(odd)
         assert np.isfinite(gat.predict(odd.assign(dataset="new"))).all()
+
+
+def test_exploring_warns_of_an_unknown_id_once():
+    records = make_transfer_records(6, 8, random_state=0).records[["model", "dataset", "score"]]
+    fitted = TransferabilityGAT(**TINY).fit(records)
+    with pytest.warns(UnknownEntityWarning) as caught:
+        recommend(fitted, "never seen", k=2, strategy="ucb")
+    assert len(caught) == 1

@@ -11,9 +11,9 @@ from skgat import MetadataEncoder, TransferabilityGAT, presets
 from skgat.datasets import make_transfer_records
 from skgat.gat import fitting, trainer
 from skgat.gat.edges import DenseEdges, SparseEdges, choose_layout
-from skgat.gat.module import SIDES, Inputs, make_network
+from skgat.gat.module import Inputs, make_network
 from skgat.gat.runtime import as_tensor, make_generator, resolve_device, to_numpy
-from skgat.graph import build_graph, extend_graph, neighbors
+from skgat.graph import SIDES, build_graph, extend_graph, neighbors
 from skgat.records import read_pairs
 
 TINY = {"max_iter": 12, "hidden_dim": 8, "n_heads": 2, "n_estimators": 2, "random_state": 0, "device": "cpu"}

@@ -15,11 +15,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._compat import CallbackSupportMixin, Interval, StrOptions, fit_context, with_callbacks
 from ..exceptions import warn_of_unknown
-from ..graph import build_graph, extend_graph
+from ..graph import SIDES, build_graph, extend_graph
 from ..records import ROLES, lookup_ids, read_pairs
+from .inference import CASES
 from .reading import check_size, read_features
 
-_SIDES = ("model", "dataset")
 _GATCONV_EXPECTS = {
     "decoder": "linear", "edge_features": False, "additive": False, "n_neighbors": 0, "feature_dropout": 0
 }  # fmt: skip
@@ -354,7 +354,8 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             Only if ``return_std``.
         """
         check_is_fitted(self)
-        values, std = self._predict(X, self.noise_)
+        values, std, unknown = self._predict(X, self.noise_)
+        warn_of_unknown(unknown)
         return (values, std) if return_std else values
 
     def ranking_std(self, X):
@@ -376,7 +377,6 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     def _predict(self, X, noise):
         pairs = read_pairs(self, X, reset=False, missing=True)
         tables, unknown = read_features(self.graph_, self.network_.scaling, pairs)
-        warn_of_unknown(unknown, stacklevel=4)
         network = self.network_
         codes, terms = {}, {}
         for side, ids in (("model", pairs.models), ("dataset", pairs.datasets)):
@@ -384,10 +384,10 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             terms[side] = self._terms(side, codes[side], tables[side])
         members = network.predict(terms["model"], terms["dataset"], network.scale("pair", tables["pair"]))
         case = 1 * (codes["dataset"] < 0) + 2 * (codes["model"] < 0)
-        error = np.array([noise[name] for name in ("pair", "dataset", "model", "both")])[case]
+        error = np.array([noise[name] for name in CASES])[case]
         values, std = members.mean(axis=0), np.sqrt(members.var(axis=0) + error**2)
         scaled = network.scale("dataset", tables["dataset"])
-        return self.target_scale_.inverse(values, std, codes["dataset"], scaled)
+        return *self.target_scale_.inverse(values, std, codes["dataset"], scaled), unknown
 
     def score(self, X, y=None, sample_weight=None):
         """The coefficient of determination of the predictions.
@@ -423,7 +423,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             One row an id; the states of all levels of all networks of the ensemble.
         """
         check_is_fitted(self)
-        if kind not in _SIDES:
+        if kind not in SIDES:
             raise ValueError(f'Got kind={kind!r}, but expected "model" or "dataset".')
         levels = self.network_.levels[kind]
         table = levels.transpose(1, 0, 2).reshape(levels.shape[1], -1)
@@ -474,7 +474,9 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         terms = network.terms[side][:, codes].astype(np.float64)
         if new.any():
             rows, inverse = np.unique(table[new], axis=0, return_inverse=True)
-            known = network.scale(side, getattr(self.graph_, f"{side}_features"))
+            # The known nodes are looked at only where similar ones are listened to.
+            known = getattr(self.graph_, f"{side}_features")
+            known = network.scale(side, known if network.config["n_neighbors"] else known[:0])
             attached = network.attach(side, network.scale(side, rows), known)
             terms[:, new] = attached[:, inverse.reshape(-1)]
         return terms

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..graph import Graph, neighbors
+from ..graph import SIDES, Graph, neighbors
 from ..records import ROLES, lookup_ids
 from .edges import DenseEdges, choose_layout
-from .inference import FrozenNetwork
-from .module import SIDES, Inputs, make_network
+from .inference import CASES, FrozenNetwork
+from .module import Inputs, make_network
 from .runtime import as_tensor, make_generator, one_thread, resolve_device, to_numpy
 from .targets import TargetScale, fit_target
-from .trainer import CASES, Trainer
+from .trainer import Trainer
 
 #: Rank of the bilinear interaction and width of the mlp decoder.
 _DECODER_RANK = 32

@@ -4,13 +4,17 @@ What training leaves behind is a table of decoder terms for every known node. A 
 on two of their rows. An unknown node is brought to the same form from its own features, one by one.
 """
 
-__all__ = ["FrozenNetwork"]
+__all__ = ["CASES", "FrozenNetwork"]
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..graph import neighbors
+
+#: What is known of a pair that is predicted: both ends, all but the dataset, all but the model, nothing. The errors of
+#: a prediction are told apart by it; a case is numbered 1 for an unknown dataset plus 2 for an unknown model.
+CASES = ("pair", "dataset", "model", "both")
 
 
 def _elu(x):

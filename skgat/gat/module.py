@@ -1,6 +1,6 @@
 """The networks. Every parameter has a leading axis of ensemble members, which are trained together in one pass."""
 
-__all__ = ["ALL_SHOWN", "SIDES", "BipartiteNetwork", "HomogeneousNetwork", "make_network"]
+__all__ = ["ALL_SHOWN", "BipartiteNetwork", "HomogeneousNetwork", "make_network"]
 
 import math
 from types import MappingProxyType
@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as nnf
 from torch import nn
 
+from ..graph import SIDES
 from .runtime import as_tensor, dropout
 
-SIDES = ("model", "dataset")
 #: Every member sees all features.
 ALL_SHOWN = MappingProxyType({"model": 1.0, "dataset": 1.0, "pair": 1.0})
 #: Prior records that draw the additive effects to zero: models are compared across datasets, so a dataset's level

@@ -6,16 +6,15 @@ import warnings
 
 import numpy as np
 
+from ..graph import SIDES
 from ..records import ROLES, lookup_ids
-
-_SIDES = ("model", "dataset")
 
 
 def check_size(graph):
     """Refuse a graph that nothing can be learned from; warn of one with a single node on a side."""
     if graph.n_edges < 2:
         raise ValueError("Found n_samples=1 record, but at least 2 records are required to learn from.")
-    for side in _SIDES:
+    for side in SIDES:
         ids = getattr(graph, f"{side}s")
         if len(ids) == 1:
             what = "there is nothing to rank" if side == "model" else "how datasets differ cannot be learned"
@@ -45,7 +44,7 @@ def read_features(graph, scaling, pairs):
         lost = [column not in pairs.features for column in columns]
         values = pairs.features.reindex(columns=columns).to_numpy(dtype=np.float64, copy=True)
         values[:, lost] = scaling[f"{role}_center"][lost]
-        if role in _SIDES:
+        if role in SIDES:
             ids = getattr(pairs, f"{role}s")
             codes = lookup_ids(getattr(graph, f"{role}s"), ids)
             new = codes < 0

@@ -1,6 +1,6 @@
 """The training loop: what is hidden, what is supervised, when to stop, which state is kept. Knows no scikit-learn."""
 
-__all__ = ["CASES", "Trainer"]
+__all__ = ["Trainer"]
 
 import copy
 import math
@@ -9,6 +9,7 @@ from functools import partial
 import torch
 import torch.nn.functional as nnf
 
+from .inference import CASES
 from .module import Inputs, make_network
 from .runtime import as_tensor, make_generator
 
@@ -16,8 +17,6 @@ from .runtime import as_tensor, make_generator
 #: must not be heard of, or the score would be an input to its own prediction.
 _LEAST_HIDDEN = 0.1
 _CALIBRATION_STEPS = 16
-#: What is known of a pair that is predicted: both ends, all but the dataset, all but the model, nothing.
-CASES = ("pair", "dataset", "model", "both")
 
 
 def _one_cycle(step, n_steps):
