@@ -23,7 +23,7 @@ _TRUSTED = (
     "skgat._columns.Categories",
     "skgat._columns.Numbers",
     "skgat._columns.Words",
-    "skgat.baselines.BiasRegressor",
+    "skgat.baselines.bias.BiasRegressor",
     "skgat.encoder.MetadataEncoder",
     "skgat.gat.estimator.TransferabilityGAT",
     "skgat.gat.inference.FrozenNetwork",

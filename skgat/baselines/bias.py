@@ -1,4 +1,4 @@
-"""Regressors to compare with: each sees the same records as the graph attention network."""
+"""The additive model."""
 
 __all__ = ["BiasRegressor"]
 
@@ -9,9 +9,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._compat import Interval, StrOptions, fit_context
-from .graph import additive_effects, build_graph
-from .records import lookup_ids, read_pairs
+from .._compat import Interval, StrOptions, fit_context
+from ..graph import additive_effects, build_graph
+from ..records import lookup_ids, read_pairs
 
 
 class BiasRegressor(RegressorMixin, BaseEstimator):
