@@ -24,6 +24,8 @@ _TRUSTED = (
     "skgat._columns.Numbers",
     "skgat._columns.Words",
     "skgat.baselines.bias.BiasRegressor",
+    "skgat.baselines.matrix_completion.MatrixCompletion",
+    "skgat.baselines.nearest_datasets.NearestDatasets",
     "skgat.encoder.MetadataEncoder",
     "skgat.gat.estimator.TransferabilityGAT",
     "skgat.gat.inference.FrozenNetwork",

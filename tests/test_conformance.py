@@ -31,7 +31,7 @@ def _instance(class_):
 
 def test_no_estimator_is_forgotten():
     names = {class_.__name__ for class_ in _public_estimators()}
-    assert {"BiasRegressor", "MetadataEncoder", "TransferabilityGAT"} <= names
+    assert {"BiasRegressor", "MatrixCompletion", "MetadataEncoder", "NearestDatasets", "TransferabilityGAT"} <= names
     assert set(_SMALL) <= names
 
 

@@ -29,7 +29,7 @@ import skgat
 from skgat import MetadataEncoder, TransferabilityGAT, persistence, recommend
 from skgat._packing import Packed, pack, unpack
 from skgat._trees import check_trees
-from skgat.baselines import BiasRegressor
+from skgat.baselines import BiasRegressor, MatrixCompletion, NearestDatasets
 from skgat.exceptions import PersistenceError
 from skgat.persistence import load, save
 
@@ -66,6 +66,8 @@ def _pipeline(regressor):
 
 REGRESSORS = [
     BiasRegressor(),
+    MatrixCompletion(random_state=0),
+    NearestDatasets(),
     TransferabilityGAT(**SMALL_GAT),
     RandomForestRegressor(5, random_state=0),
     GradientBoostingRegressor(n_estimators=5, random_state=0),

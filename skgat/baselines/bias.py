@@ -2,16 +2,14 @@
 
 __all__ = ["BiasRegressor"]
 
-from dataclasses import replace
 from numbers import Real
 
-import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import Interval, StrOptions, fit_context
-from ..graph import additive_effects, build_graph
-from ..records import lookup_ids, read_pairs
+from ..graph import additive_effects
+from ._additive import additive_part, ids_graph
 
 
 class BiasRegressor(RegressorMixin, BaseEstimator):
@@ -88,10 +86,7 @@ class BiasRegressor(RegressorMixin, BaseEstimator):
         -------
         self
         """
-        pairs = read_pairs(self, X, y, sample_weight, reset=True, scores=True, numeric=False)
-        graph = build_graph(_ids_only(pairs), self.duplicates)
-        self.models_, self.datasets_ = graph.models, graph.datasets
-        self.pairs_ = np.column_stack([graph.edge_models, graph.edge_datasets])
+        graph = ids_graph(self, X, y, sample_weight)
         self.mean_, self.model_effects_, self.dataset_effects_ = additive_effects(graph, self.shrinkage)
         return self
 
@@ -107,11 +102,4 @@ class BiasRegressor(RegressorMixin, BaseEstimator):
         scores : array of shape (n_records,)
         """
         check_is_fitted(self)
-        pairs = read_pairs(self, X, reset=False, numeric=False, missing=True)
-        of_models = np.append(self.model_effects_, 0.0)[lookup_ids(self.models_, pairs.models)]
-        of_datasets = np.append(self.dataset_effects_, 0.0)[lookup_ids(self.datasets_, pairs.datasets)]
-        return self.mean_ + of_models + of_datasets
-
-
-def _ids_only(pairs):
-    return replace(pairs, features=pairs.features.iloc[:, :0])
+        return additive_part(self, X)[0]
