@@ -27,8 +27,8 @@ class NearestDatasets(RegressorMixin, BaseEstimator):
 
     What a model reached on another dataset is taken relative to the level of that dataset and to the model's own
     mean effect; the weighted mean over the most similar datasets with a result of the model (among eight times as
-    many candidates) is put on the level of the dataset that is asked for. Where no similar dataset has a result of the model, the model's effect remains; where
-    nothing is known of the model, the level.
+    many candidates) is put on the level of the dataset that is asked for. Where no similar dataset has a result of
+    the model, the model's effect remains; where nothing is known of the model, the level.
 
     Parameters
     ----------
