@@ -22,7 +22,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-from quality_residual import OnResidual
+from quality_residual import OnResidual, OnStandardized
 from quality_simple import MeasureAlone, ModelMean, RandomScores
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import RidgeCV
@@ -93,7 +93,7 @@ def _ridge():
 
 
 def _forest():
-    return _numbers(RandomForestRegressor(300, random_state=0))
+    return _numbers(RandomForestRegressor(random_state=0))
 
 
 def _boosting():
@@ -152,8 +152,8 @@ _LEARNERS = (
 )
 
 
-def _on_residual(make):
-    return OnResidual(make())
+def _on(wrapper, make):
+    return wrapper(make())
 
 
 def _all():
@@ -173,8 +173,11 @@ def _all():
         yield Contestant(name, title, make, _ENCODER, packages=packages)
     for name, title, make, packages in _LEARNERS:
         sources = (*_ENCODER, *_BIAS, f"{_HERE}/quality_residual.py")
-        residual = partial(_on_residual, make)
+        residual = partial(_on, OnResidual, make)
         yield Contestant(f"bias-{name}", f"bias + {title}", residual, sources, packages=packages)
+    for name, title, make, _ in _LEARNERS[:2]:
+        standardized = partial(_on, OnStandardized, make)
+        yield Contestant(f"{name}-z", f"{title} (z)", standardized, (*_ENCODER, f"{_HERE}/quality_residual.py"))
     for name, title, standardize in (("gp", "Gaussian process", False), ("gp-z", "Gaussian process (z)", True)):
         make = partial(_gaussian_process, standardize)
         yield Contestant(name, title, make, (*_ENCODER, f"{_HERE}/quality_gp.py"))
@@ -183,7 +186,7 @@ def _all():
     yield Contestant("space", "Fennec (TransferSpaceRegressor)", _transfer_space, space_sources, packages=needs)
     graph_sources = (*_ENCODER, "skgat/graph.py", "skgat/embedding")
     needs = ("skgat.embedding:GraphEmbedder",)
-    forest = partial(_graph_embedding, partial(RandomForestRegressor, 300, random_state=0))
+    forest = partial(_graph_embedding, partial(RandomForestRegressor, random_state=0))
     title = "TransferGraph (node2vec+, random forest)"
     yield Contestant("embedding-forest", title, forest, graph_sources, packages=needs)
     title = "TransferGraph (node2vec+, XGBoost)"

@@ -19,12 +19,12 @@ from skgat.records import id_codes, lookup_ids
 _START = {
     "model": 0.2, "model_features": 0.2, "dataset": 0.2, "dataset_features": 0.2, "features_x_features": 0.1,
     "model_x_features": 0.1, "features_x_dataset": 0.1, "labels": 0.1, "model_x_labels": 0.05,
-    "features_x_labels": 0.05, "pair": 0.1, "noise": 0.2, "model_width": 1.0, "dataset_width": 1.0, "pair_width": 1.0,
+    "features_x_labels": 0.05, "noise": 0.2, "model_width": 1.0, "dataset_width": 1.0,
 }  # fmt: skip
 _PRIOR_SPREAD = 2.0
 _JITTER = 1e-6
 #: What has metadata, and so a width of its own.
-_WIDTHS = ("model", "dataset", "pair")
+_WIDTHS = ("model", "dataset")
 _NOISE = list(_START).index("noise")
 
 
@@ -32,9 +32,9 @@ class PairGaussianProcess(RegressorMixin, BaseEstimator):
     """Gaussian process with a kernel over pairs that multiplies kernels over models and kernels over datasets.
 
     A model is compared with another one by identity and by metadata (a Gaussian of the standardised columns), a
-    dataset by identity, by metadata and, where datasets come with label sets, by their Jaccard similarity; pair
-    features have a Gaussian of their own. Sums and products of these have weights and widths of their own, which
-    maximise the marginal likelihood of a random part of the records.
+    dataset by identity, by metadata and, where datasets come with label sets, by their Jaccard similarity. Sums and
+    products of these have weights and widths of their own, which maximise the marginal likelihood of a random part of
+    the records. Features of pairs are not looked at: a kernel of their own made the process worse.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class PairGaussianProcess(RegressorMixin, BaseEstimator):
 
 def _scaling(encoded, role):
     names = [name for name in encoded.columns if name.startswith(f"{role}__")]
-    table = encoded[names] if role == "pair" else encoded.drop_duplicates(role)[names]
+    table = encoded.drop_duplicates(role)[names]
     scale = table.std(ddof=0)
     kept = scale.index[scale > 1e-9]
     return list(kept), table[kept].mean().to_numpy(), scale[kept].to_numpy()
@@ -174,7 +174,6 @@ def _combine(logs, parts):
         + value["dataset_features"] * near["dataset"]
         + (value["features_x_features"] * near["model"] + value["model_x_features"] * model) * near["dataset"]
         + value["features_x_dataset"] * near["model"] * dataset
-        + value["pair"] * near["pair"]
     )
     if "labels" in parts:
         of_models = value["labels"] + value["model_x_labels"] * model + value["features_x_labels"] * near["model"]

@@ -46,6 +46,7 @@ training rows. All seeds are fixed.
 - *Errors.* Mean ± standard error over the splits; over the datasets where each split is one. Differences are paired.
 - *On the residual.* "bias + X" is the additive model plus X, fitted to what the additive model leaves over of each
   training row when fitted without that row (leave-one-out, exactly).
+- *(z)*: fitted to scores that are standardised within their datasets.
 - *Seconds* are those of one fit and one call of `predict`, one thread, other work on the machine included.
 """
 

@@ -1,8 +1,9 @@
-"""A regressor on what the additive model leaves over."""
+"""Regressors on another target: what the additive model leaves over, or scores standardised within datasets."""
 
-__all__ = ["OnResidual", "additive_left_out"]
+__all__ = ["OnResidual", "OnStandardized", "additive_left_out"]
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 
@@ -40,6 +41,38 @@ class OnResidual(RegressorMixin, BaseEstimator):
     def predict(self, X):
         """The sum of both parts."""
         return self.bias_.predict(X) + self.regressor_.predict(X)
+
+
+class OnStandardized(RegressorMixin, BaseEstimator):
+    """A regressor that learns scores standardised within their datasets.
+
+    Predictions are brought to the level and the spread of the dataset as seen in training; to the mean level and
+    spread for an unknown one.
+
+    Parameters
+    ----------
+    regressor : estimator
+        Takes records.
+    """
+
+    def __init__(self, regressor):
+        self.regressor = regressor
+
+    def fit(self, X, y):
+        """Take levels and spreads, and fit."""
+        scores = pd.Series(np.asarray(y, dtype=float))
+        of_dataset = scores.groupby(X["dataset"].to_numpy())
+        self.levels_, self.spreads_ = of_dataset.mean(), of_dataset.std(ddof=0)
+        spreads = of_dataset.transform("std", ddof=0)
+        target = ((scores - of_dataset.transform("mean")) / spreads.where(spreads > 0, 1.0)).to_numpy()
+        self.regressor_ = clone(self.regressor).fit(X.assign(score=target), target)
+        return self
+
+    def predict(self, X):
+        """Predict on the scale of the scores."""
+        level = X["dataset"].map(self.levels_).fillna(self.levels_.mean()).to_numpy()
+        spread = X["dataset"].map(self.spreads_).fillna(self.spreads_.mean()).to_numpy()
+        return level + spread * self.regressor_.predict(X)
 
 
 def additive_left_out(bias, X, y):

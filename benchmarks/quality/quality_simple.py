@@ -62,7 +62,8 @@ class MeasureAlone(RegressorMixin, BaseEstimator):
     Parameters
     ----------
     column : str
-        A measure of which higher is better. Where it is missing, its mean stands in.
+        A measure of which higher is better. Where it is missing, its mean over the other models on the dataset stands
+        in, of those that are asked for together.
     """
 
     def __init__(self, column):
@@ -76,5 +77,6 @@ class MeasureAlone(RegressorMixin, BaseEstimator):
 
     def predict(self, X):
         """The measure of each row on the scale of the scores."""
-        standard = (X[self.column].fillna(self.measure_center_) - self.measure_center_) / self.measure_scale_
+        measure = X[self.column].fillna(X.groupby("dataset")[self.column].transform("mean"))
+        standard = (measure.fillna(self.measure_center_) - self.measure_center_) / self.measure_scale_
         return self.center_ + self.scale_ * standard.to_numpy(dtype=float)
