@@ -9,37 +9,26 @@ __all__ = [
     "ablations",
     "available",
     "build",
-    "code_of",
 ]
 
-import ast
-import hashlib
 import importlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 from quality_residual import OnResidual, OnStandardized
 from quality_simple import MeasureAlone, ModelMean, RandomScores
+from quality_sources import digest_of
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-import skgat
 from skgat import MetadataEncoder, TransferabilityGAT, baselines, presets
 
-ROOT = Path(skgat.__file__).resolve().parent.parent
 OURS = "gat"
-
-_HERE = "benchmarks/quality"
-_IDS = ("skgat/records.py", "skgat/graph.py", "skgat/baselines/_additive.py")
-_ENCODER = ("skgat/records.py", "skgat/_frames.py", "skgat/_columns.py", "skgat/encoder.py")
-_GAT = (*_ENCODER, "skgat/graph.py", "skgat/gat")
-_BIAS = (*_IDS, "skgat/baselines/bias.py")
 
 
 @dataclass(frozen=True)
@@ -54,8 +43,6 @@ class Contestant:
         As in the tables.
     make : callable
         Builds the estimator.
-    sources : tuple of str
-        The files and folders of the repository that decide what it predicts: when one changes, results are stale.
     column : str or None
         A column that the records must have.
     packages : tuple of str
@@ -65,7 +52,6 @@ class Contestant:
     name: str
     title: str
     make: Callable
-    sources: tuple
     column: str | None = None
     packages: tuple = ()
 
@@ -123,18 +109,14 @@ def _encoded(make):
 
 
 def _transfer_space():
-    return make_pipeline(MetadataEncoder(), baselines.TransferSpaceRegressor())
-
-
-def _without_ids(X):
-    return X.drop(columns=["model", "dataset", "score"], errors="ignore").to_numpy(dtype=float)
+    return make_pipeline(MetadataEncoder(), baselines.TransferSpaceRegressor(random_state=0))
 
 
 def _graph_embedding(regressor):
     from skgat.embedding import GraphEmbedder
 
     embedder = GraphEmbedder("node2vec+", random_state=0)
-    return make_pipeline(MetadataEncoder(), embedder, FunctionTransformer(_without_ids), regressor())
+    return make_pipeline(MetadataEncoder(), embedder, FunctionTransformer(np.asarray), regressor())
 
 
 def _embedding_boosting():
@@ -157,45 +139,32 @@ def _on(wrapper, make):
 
 
 def _all():
-    simple = (f"{_HERE}/quality_simple.py",)
-    yield Contestant("random", "random", partial(RandomScores, random_state=0), simple)
-    yield Contestant("mean", "model mean", ModelMean, simple)
-    yield Contestant("mean-z", "model mean (z)", partial(ModelMean, standardize=True), simple)
-    measure = partial(MeasureAlone, "pair__log_me")
-    yield Contestant("logme", "LogME alone", measure, simple, "pair__log_me")
-    yield Contestant("bias", "BiasRegressor", baselines.BiasRegressor, _BIAS)
-    completion = partial(baselines.MatrixCompletion, random_state=0)
-    yield Contestant("completion", "MatrixCompletion", completion, (*_IDS, "skgat/baselines/matrix_completion.py"))
-    nearest = partial(_encoded, baselines.NearestDatasets)
-    nearest_sources = (*_ENCODER, "skgat/graph.py", "skgat/baselines/nearest_datasets.py")
-    yield Contestant("nearest", "NearestDatasets", nearest, nearest_sources)
+    yield Contestant("random", "random", partial(RandomScores, random_state=0))
+    yield Contestant("mean", "model mean", ModelMean)
+    yield Contestant("mean-z", "model mean (z)", partial(ModelMean, standardize=True))
+    yield Contestant("logme", "LogME alone", partial(MeasureAlone, "pair__log_me"), column="pair__log_me")
+    yield Contestant("bias", "BiasRegressor", baselines.BiasRegressor)
+    yield Contestant("completion", "MatrixCompletion", partial(baselines.MatrixCompletion, random_state=0))
+    yield Contestant("nearest", "NearestDatasets", partial(_encoded, baselines.NearestDatasets))
     for name, title, make, packages in _LEARNERS:
-        yield Contestant(name, title, make, _ENCODER, packages=packages)
+        yield Contestant(name, title, make, packages=packages)
     for name, title, make, packages in _LEARNERS:
-        sources = (*_ENCODER, *_BIAS, f"{_HERE}/quality_residual.py")
-        residual = partial(_on, OnResidual, make)
-        yield Contestant(f"bias-{name}", f"bias + {title}", residual, sources, packages=packages)
+        yield Contestant(f"bias-{name}", f"bias + {title}", partial(_on, OnResidual, make), packages=packages)
     for name, title, make, _ in _LEARNERS[:2]:
-        standardized = partial(_on, OnStandardized, make)
-        yield Contestant(f"{name}-z", f"{title} (z)", standardized, (*_ENCODER, f"{_HERE}/quality_residual.py"))
+        yield Contestant(f"{name}-z", f"{title} (z)", partial(_on, OnStandardized, make))
     for name, title, standardize in (("gp", "Gaussian process", False), ("gp-z", "Gaussian process (z)", True)):
-        make = partial(_gaussian_process, standardize)
-        yield Contestant(name, title, make, (*_ENCODER, f"{_HERE}/quality_gp.py"))
-    space_sources = (*_ENCODER, "skgat/graph.py", "skgat/baselines")
+        yield Contestant(name, title, partial(_gaussian_process, standardize))
     needs = ("skgat.baselines:TransferSpaceRegressor",)
-    yield Contestant("space", "Fennec (TransferSpaceRegressor)", _transfer_space, space_sources, packages=needs)
-    graph_sources = (*_ENCODER, "skgat/graph.py", "skgat/embedding")
+    yield Contestant("space", "Fennec (TransferSpaceRegressor)", _transfer_space, packages=needs)
     needs = ("skgat.embedding:GraphEmbedder",)
     forest = partial(_graph_embedding, partial(RandomForestRegressor, random_state=0))
-    title = "TransferGraph (node2vec+, random forest)"
-    yield Contestant("embedding-forest", title, forest, graph_sources, packages=needs)
+    yield Contestant("embedding-forest", "TransferGraph (node2vec+, random forest)", forest, packages=needs)
     title = "TransferGraph (node2vec+, XGBoost)"
-    yield Contestant("embedding-xgboost", title, _embedding_boosting, graph_sources, packages=(*needs, "xgboost"))
+    yield Contestant("embedding-xgboost", title, _embedding_boosting, packages=(*needs, "xgboost"))
     for name, preset in (("g4trf", presets.g4trf), ("scg4trf", presets.scg4trf)):
-        make = partial(_encoded, partial(preset, random_state=0))
-        yield Contestant(name, f"presets.{name}()", make, _GAT)
+        yield Contestant(name, f"presets.{name}()", partial(_encoded, partial(preset, random_state=0)))
     ours = partial(_encoded, partial(TransferabilityGAT, random_state=0))
-    yield Contestant(OURS, "TransferabilityGAT()", ours, _GAT)
+    yield Contestant(OURS, "TransferabilityGAT()", ours)
 
 
 CONTESTANTS = {contestant.name: contestant for contestant in _all()}
@@ -239,7 +208,7 @@ def ablations():
             continue
         name = "gat-" + "-".join(f"{key}={value}" for key, value in changed.items())
         make = partial(_encoded, partial(TransferabilityGAT, random_state=0, **changed))
-        found[name] = Contestant(name, title, make, _GAT)
+        found[name] = Contestant(name, title, make)
     return found
 
 
@@ -252,7 +221,7 @@ def build(contestant):
     """The estimator, and a text that changes whenever its arguments or the code behind it do."""
     estimator = contestant.make()
     params = {name: _plain(value) for name, value in estimator.get_params(deep=True).items()}
-    return estimator, repr((type(estimator).__name__, sorted(params.items()), _digest(contestant.sources)))
+    return estimator, repr((type(estimator).__name__, sorted(params.items()), digest_of(estimator)))
 
 
 def _plain(value):
@@ -263,29 +232,3 @@ def _plain(value):
     if isinstance(value, np.ndarray):
         return value.tolist()
     return getattr(value, "__qualname__", None) or repr(value)
-
-
-@cache
-def _digest(sources):
-    """A digest of the code of these files; comments and docstrings do not count."""
-    digest = hashlib.sha256()
-    for source in sorted(set(sources)):
-        path = ROOT / source
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(code_of(file.read_text(encoding="utf-8")).encode())
-    return digest.hexdigest()
-
-
-def code_of(text):
-    """What is left of a module without its comments and docstrings."""
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-        ):
-            node.body = body[1:]
-    return ast.dump(tree)

@@ -80,6 +80,7 @@ def _of_dataset(truth, predicted, failures):
         median = np.median(truth)
         spread = 1.4826 * np.median(np.abs(truth - median))
         well = truth >= median - _FAILED * spread
+    if failures and np.ptp(truth[well]) > 0:
         found["pearson_without_failures"] = metrics.pearson(truth[well], predicted[well], groups=one[well])
     return found
 

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import quality_scores
-from quality_contestants import CONTESTANTS, ablations, build, code_of
+from quality_contestants import CONTESTANTS, ablations, build
 from quality_scores import evaluate
+from quality_sources import code_of
 from quality_splits import SCENARIOS, load_matrix, splits_of
 from sklearn.pipeline import Pipeline
 

@@ -21,8 +21,9 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 from joblib import Parallel, delayed  # noqa: E402
 from quality_board import Board  # noqa: E402
-from quality_contestants import ABLATION_SPLITS, CONTESTANTS, ROOT, ablations, available  # noqa: E402
+from quality_contestants import ABLATION_SPLITS, CONTESTANTS, ablations, available  # noqa: E402
 from quality_report import write  # noqa: E402
+from quality_sources import ROOT  # noqa: E402
 from quality_splits import SCENARIOS, load_matrix, splits_of  # noqa: E402
 from quality_store import Job, Store, run_job  # noqa: E402
 
