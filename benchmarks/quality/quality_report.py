@@ -99,6 +99,10 @@ def _where(matrix, scenario):
     return f"{matrix}, {scenario}"
 
 
+def _part(standing):
+    return "" if standing.complete else f" ({standing.n_done} of {standing.n_splits} splits)"
+
+
 def _digits(metric, scale):
     """Fewer digits for scores in percent."""
     digits = METRICS[metric][2]
@@ -117,8 +121,10 @@ def _targets(board):
         mean, error = summary(ours.values(metric)) if ours else (float("nan"), float("nan"))
         reached = "" if not np.isfinite(mean) else "yes" if (mean >= target if higher else mean <= target) else "no"
         known = f"{_number(known, digits)} ({whose})"
-        row = [matrix, scenario, title, known, _number(target, digits), _with_error(mean, error, digits), reached]
-        rows.append(row)
+        found = _with_error(mean, error, digits)
+        if ours and not ours.complete:
+            found, reached = f"{found}{_part(ours)}", ""
+        rows.append([matrix, scenario, title, known, _number(target, digits), found, reached])
     head = ["matrix", "scenario", "metric", "known before", "target", _title(OURS), "reached"]
     return ["## Targets\n", _table(head, rows)]
 
@@ -214,8 +220,7 @@ def _place(board, matrix, scenario):
             mean, error = means[name][metric]
             cell = _with_error(mean, error, _digits(metric, scale))
             cells.append(f"**{cell}**" if one.complete and mean == best[metric] else cell)
-        part = "" if one.complete else f" ({one.n_done} of {one.n_splits} splits)"
-        rows.append([_title(name) + part, *cells, _seconds(one.fit_seconds), _seconds(one.predict_seconds)])
+        rows.append([_title(name) + _part(one), *cells, _seconds(one.fit_seconds), _seconds(one.predict_seconds)])
     head = ["contestant", *(METRICS[m][0] for m in metrics), "s to fit", "s to predict"]
     heading = f"### {MATRICES[matrix][0]}: {SCENARIOS[scenario].title}\n"
     parts = [heading, _table(head, rows), *_differences(board, matrix, scenario, scale)]
