@@ -124,7 +124,8 @@ def _crossed(grouped, matrix):
     dataset = records["dataset"].to_numpy()
     groups = None
     if grouped:
-        groups = records["model__architecture"].astype(str) + " | " + records["model__pretrained_on"].astype(str)
+        told = records[["model__architecture", "model__pretrained_on"]].astype(object).fillna("missing")
+        groups = told["model__architecture"] + " | " + told["model__pretrained_on"]
     for _, of_fold in LeaveModelsOut(FOLDS, random_state=0).split(records, groups=groups):
         unknown = np.isin(np.arange(len(records)), of_fold)
         for target in matrix.targets:
