@@ -137,7 +137,6 @@ class MeasuresDisplay:
         size = (6, max(1.2 + 0.26 * len(mean), 2))
         self.figure_, (self.ax_,) = panels("MeasuresDisplay.plot", ax, 1, 1, size)
         colors = [self._color(name) for name in mean.index]
-        # Error bars in the colour of the text would vanish on a bar as dark; a rim lets them be seen on either.
         self.bars_ = self.ax_.barh(
             np.arange(len(mean)), mean, xerr=error, color=colors, alpha=0.85, error_kw={"ecolor": ink(self.ax_)}
         )
@@ -145,6 +144,7 @@ class MeasuresDisplay:
         self.ax_.invert_yaxis()
         self.ax_.axvline(0, color=ink(self.ax_), linewidth=0.8)
         self.ax_.grid(axis="x", alpha=0.3)
+        self.ax_.set_axisbelow(True)
         n_datasets = int(self.quality.notna().any(axis=1).sum())
         self.ax_.set_xlabel(f"weighted Kendall with the score\n(mean of {n_datasets} datasets, one standard error)")
 
