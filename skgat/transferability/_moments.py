@@ -49,8 +49,11 @@ class Moments:
         """Sum of the features of each class, one row a class."""
         codes, n_classes = self.codes, int(self.codes.max()) + 1
         total = 0
-        for rows in self.x.slices():
-            total = total + class_sums(self.x[rows], codes[rows], n_classes)
+        for rows in [slice(0, self.n)] if self.fits else self.x.slices():
+            block = self.x[rows]
+            total = total + class_sums(block, codes[rows], n_classes)
+            if self.fits:
+                self._raw = block
         self.x.check_finite(total)
         return total
 
@@ -88,7 +91,10 @@ class Moments:
 
     @cached_property
     def _centred(self):
-        return self._centre(self.x[slice(None)])
+        # What the sums have read is not read again, but it is given up only after all that looks at raw features.
+        needed = self.mean, self._still  # noqa: F841
+        raw = self.__dict__.pop("_raw", None)
+        return self._centre(self.x[slice(None)] if raw is None else raw)
 
     @property
     def fits(self):
@@ -148,7 +154,7 @@ class Moments:
         """Squared distance of each row to the mean, on the host."""
         out = np.empty(self.n)
         for rows, block in self.blocks():
-            out[rows] = host((block * block).sum(axis=1))
+            out[rows] = host(namespace(block).einsum("ij,ij->i", block, block))
         return out
 
     @cached_property

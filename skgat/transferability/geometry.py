@@ -165,7 +165,7 @@ def _coding_rate(gram, n, eps):
         scaled.flat[:: len(scaled) + 1] += 1
     else:
         diagonal.add_(1)
-    return float(xp.log(xp.diagonal(cholesky(scaled))).sum())
+    return float(xp.log(xp.diagonal(cholesky(scaled, overwrite=True))).sum())
 
 
 def lfc(features, labels, *, regression=False):
