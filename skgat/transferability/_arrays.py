@@ -84,19 +84,27 @@ def class_sums(x, codes, n_classes, weights=None):
     return np.asarray(sparse.csr_matrix((weights, order, ends), shape=(n_classes, len(codes))) @ x)
 
 
-def cholesky(a, overwrite=False):
+def cholesky(a, overwrite=False, clean=False):
     """Lower Cholesky factor of a symmetric matrix, None if it is not positive definite.
 
-    With ``overwrite`` the matrix may be lost.
+    Parameters
+    ----------
+    a : array of shape (n, n)
+    overwrite : bool, default=False
+        Whether the matrix may be lost.
+    clean : bool, default=False
+        Whether the upper triangle must be zero. :func:`cho_solve` does not look at it.
+
+    Returns
+    -------
+    factor : array of shape (n, n) or None
     """
     if is_torch(a):
         factor, info = namespace(a).linalg.cholesky_ex(a)
         return None if int(info) else factor
-    try:
-        # The transpose is the same matrix in the order of LAPACK, which need not turn it then.
-        return linalg.cholesky(a.T, lower=True, overwrite_a=overwrite, check_finite=False)
-    except linalg.LinAlgError:
-        return None
+    # The transpose is the same matrix in the order of LAPACK, which need not turn it then.
+    factor, info = linalg.lapack.dpotrf(a.T, lower=1, clean=int(clean), overwrite_a=int(overwrite))
+    return None if info else factor
 
 
 def cho_solve(factor, b):

@@ -285,37 +285,32 @@ def sfda_posteriors(m, shrinkage=None):
 def _mixed_moments(m, confidence, others):
     """Class means and scatter within the classes of the rows ``p x + (1 - p) o``, which are never formed."""
     n_classes = m.labels.n_classes
+    # X' diag(p^2) X is the Gram matrix times the largest p^2 less what the other rows have too much of that. Rows that
+    # are sure of their class share the largest p and cost nothing; the least p is a third of it, so no digits are lost.
+    top = max(float(own.max()) for own in confidence) ** 2
+    scatter = top * m.gram
     sums, crossed, remainder, squares = 0, 0, 0, 0
     for (rows, block), own in zip(m.blocks(), confidence, strict=True):
         codes, rest = m.codes[rows], 1 - own
+        scatter -= _excess_gram(block, top - own * own, top)
         sums = sums + class_sums(block, codes, n_classes, own)
         crossed = crossed + class_sums(block, codes, n_classes, own * rest)
         remainder = remainder + class_sums(rest[:, None], codes, n_classes)
         squares = squares + class_sums(rest[:, None] ** 2, codes, n_classes)
     means = (sums + remainder * others) / m.counts[:, None]
-    cross = crossed.T @ others
-    gram = _weighted_gram(m, confidence) + cross + cross.T + (others * squares).T @ others
-    return means, (gram - (means * m.counts[:, None]).T @ means) / m.n
+    concatenate = namespace(scatter).concatenate
+    left = concatenate([crossed, others, others * squares, -means * m.counts[:, None]])
+    scatter += left.T @ concatenate([others, crossed, others, means])
+    scatter /= m.n
+    return means, scatter
 
 
-def _weighted_gram(m, confidence):
-    """``X' diag(p^2) X``, as the Gram matrix times the largest ``p^2`` less what the other rows have too much.
-
-    Rows that are sure of their class share the largest ``p`` and cost nothing more. The smallest is at least a third of
-    it, so the difference loses no digits.
-    """
-    top = max(float(own.max()) for own in confidence) ** 2
-    total = top * m.gram
-    for (_, block), own in zip(m.blocks(), confidence, strict=True):
-        excess = top - own * own
-        far = excess > _SAME_CONFIDENCE * top
-        # Where most rows differ, picking them costs more than it saves.
-        if 2 * int(far.sum()) > len(block):
-            scaled = block * excess.clip(0, None)[:, None] ** 0.5
-        else:
-            scaled = block[far] * excess[far][:, None] ** 0.5
-        total -= scaled.T @ scaled
-    return total
+def _excess_gram(block, excess, top):
+    far = excess > _SAME_CONFIDENCE * top
+    if not bool(far.all()):
+        block, excess = block[far], excess[far]
+    scaled = block * excess[:, None] ** 0.5
+    return scaled.T @ scaled
 
 
 def _level(within, means, m):
