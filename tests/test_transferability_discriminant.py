@@ -181,3 +181,10 @@ def test_sfda_shares_the_gram_matrix_however_many_rows_are_sure(apart):
     residual = rows - class_mean_rows(rows, y)
     np.testing.assert_allclose(means[y], class_mean_rows(rows, y), atol=1e-12)
     np.testing.assert_allclose(within, residual.T @ residual / 300, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:h_score of:UserWarning")
+def test_h_score_does_not_rank_models_by_rounding():
+    rng = np.random.default_rng(0)
+    y = np.arange(20) % 4
+    assert {h_score(rng.normal(size=(20, d)) * 10.0**d, y) for d in (20, 25, 30, 40)} == {3.0}

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ._arrays import as_single, class_sums, eigh, float_view, host, like, namespace
+from ._arrays import as_single, class_sums, eigh, float_copy, float_view, host, like, namespace
 from ._inputs import Features, read_labels
 
 #: Centred features up to this size are kept; larger ones are read again for each pass.
@@ -131,12 +131,18 @@ class Moments:
             return self.gram
         total = 0
         for _, block in self.blocks():
+            part = None
             # Scaled, or the squares of very small or large numbers would leave the range of single precision.
             scale = float(abs(block[:: 1 + len(block) // 256]).max()) or 1.0
             for start in range(0, len(block), _SINGLE_ROWS):
                 single = as_single(block[start : start + _SINGLE_ROWS], scale)
                 product = single.T @ single
-                total = total + float_view(product) * scale**2
+                if part is None:
+                    part = float_copy(product)
+                else:
+                    part += product
+            part *= scale**2
+            total = total + part
         return self.checked(total)
 
     @property

@@ -90,7 +90,8 @@ def h_score_of(m):
         gram, means, variances = gram[varies][:, varies], means[:, varies], variances[varies]
     scale = 1 / xp.sqrt(variances)
     correlations, means = gram * scale[:, None] * scale[None, :], means * scale
-    return _weighted_trace(correlations, means, m.counts)
+    # Models that are all as high as it goes are equal; rounding must not rank them.
+    return round(_weighted_trace(correlations, means, m.counts), 9)
 
 
 def _weighted_trace(correlations, means, counts):
