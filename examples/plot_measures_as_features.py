@@ -28,7 +28,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skgat import make_records
 from skgat.metrics import weighted_kendall
-from skgat.transferability import score_zoo, select_ensemble
+from skgat.transferability import score_zoo
 
 warnings.simplefilter("ignore", ConvergenceWarning)
 images, digits = load_digits(return_X_y=True)
@@ -123,43 +123,3 @@ plt.tight_layout()
 # The recommendation for one of the unknown datasets, beside the truth:
 unknown = records.assign(predicted=predictions["history and measures"]).query("dataset == 'turned 1'")
 print(unknown.sort_values("predicted", ascending=False)[["model", "predicted", "score"]].head(3))
-
-# %%
-# More than one model
-# -------------------
-# A hub often holds the same good model many times over. Here three networks each have seen one half of the images,
-# left, right, upper or lower. The three best single models then tend to be of one kind, and their ensemble is little
-# better than any of them. SFDA's selection weighs how good a model is by itself against what the zoo would lose without
-# it; against near-copies it helps more to ask, one model after the other, what each adds to those already selected.
-HALVES = {"left": np.s_[:, :, :4], "right": np.s_[:, :, 4:], "upper": np.s_[:, :4], "lower": np.s_[:, 4:]}
-
-
-def half(name, rows):
-    """One half of the images of some rows, one image a row."""
-    return images[rows][HALVES[name]].reshape(len(rows), -1)
-
-
-halves = {
-    (name, seed): MLPClassifier((32,), max_iter=60, random_state=seed).fit(half(name, source), digits[source])
-    for name in HALVES
-    for seed in range(3)
-}
-WAYS = {
-    "the best three": {"weight": 1},
-    "SFDA's selection": {},
-    "one by one": {"complement_to": "selected"},
-}
-accuracies = []
-for _ in range(8):
-    rows = rng.permutation(target)
-    few, rest = rows[:200], rows[200:]
-    zoo = {model: features(network, half(model[0], few)) for model, network in halves.items()}
-    row = {}
-    for name, arguments in WAYS.items():
-        total = 0
-        for model in select_ensemble(zoo, digits[few], 3, **arguments):
-            head = LogisticRegression(max_iter=200).fit(zoo[model], digits[few])
-            total = total + head.predict_proba(features(halves[model], half(model[0], rest)))
-        row[name] = (total.argmax(axis=1) == digits[rest]).mean()
-    accuracies.append(row)
-print(pd.DataFrame(accuracies).mean().round(3))

@@ -22,6 +22,7 @@ _SUBMODULES = (
     "metrics",
     "model_selection",
     "persistence",
+    "plotting",
     "transferability",
 )
 
@@ -37,6 +38,7 @@ __all__ = [
     "metrics",
     "model_selection",
     "persistence",
+    "plotting",
     "presets",
     "recommend",
     "transferability",

@@ -20,13 +20,17 @@ _STRATEGIES = ("mean", "ucb", "thompson")
 
 @dataclass(frozen=True)
 class Request:
-    """How to rank; the arguments of :func:`skgat.recommend` of the same names."""
+    """How to rank; the arguments of :func:`skgat.recommend` of the same names.
+
+    ``relative`` asks for a column ``ranking_std`` more: how sure the order is, where the recommender tells that apart.
+    """
 
     k: int | None
     strategy: str
     exclude_known: bool
     random_state: object
     exploration: float
+    relative: bool = False
 
     def __post_init__(self):
         if self.k is not None and (not isinstance(self.k, Integral) or isinstance(self.k, bool) or self.k < 1):
@@ -68,7 +72,7 @@ def rank_candidates(recommender, datasets, models, context, request):
         )
     regressor = knowledge.regressor if context is None else _taught(knowledge, context, datasets)
     pairs = _pair(datasets, models, knowledge)
-    mean, std, doubt = _predict(knowledge, regressor, pairs, request.strategy)
+    mean, std, doubt = _predict(knowledge, regressor, pairs, request)
     known = _known(datasets, models, knowledge, context) if request.exclude_known else np.zeros(len(mean), dtype=bool)
     return _ordered(datasets, models, mean, std, doubt, known, request)
 
@@ -160,14 +164,14 @@ def _pair(datasets, models, knowledge):
     return pd.concat([ids.infer_objects(), models.metadata, datasets.metadata], axis=1)
 
 
-def _predict(knowledge, regressor, pairs, strategy):
+def _predict(knowledge, regressor, pairs, request):
     """Scores, their standard deviations, and those that matter for the order."""
     X = knowledge.transform(pairs)
     if not knowledge.has_std():
         mean = np.asarray(regressor.predict(X), dtype=np.float64)
         return mean, np.full(len(mean), np.nan), None
     mean, std = (np.asarray(values, dtype=np.float64) for values in regressor.predict(X, return_std=True))
-    if strategy != "mean" and hasattr(regressor, "ranking_std"):
+    if (request.strategy != "mean" or request.relative) and hasattr(regressor, "ranking_std"):
         # How good the dataset is for all models alike must not drown the differences between them.
         return mean, std, regressor.ranking_std(X)
     return mean, std, std
@@ -207,12 +211,13 @@ def _ordered(datasets, models, mean, std, doubt, known, request):
     rank = np.tile(np.arange(1, len(models) + 1), len(datasets))
     kept = ~known[order] & (rank <= (request.k or len(models)))
     order, rank = order[kept], rank[kept]
-    return pd.DataFrame(
-        {
-            "dataset": datasets.ids[of_dataset[order]],
-            "rank": rank,
-            "model": models.ids[order % len(models)],
-            "score": mean[order],
-            "std": std[order],
-        }
-    ).infer_objects()
+    columns = {
+        "dataset": datasets.ids[of_dataset[order]],
+        "rank": rank,
+        "model": models.ids[order % len(models)],
+        "score": mean[order],
+        "std": std[order],
+    }
+    if request.relative and doubt is not None:
+        columns["ranking_std"] = doubt[order]
+    return pd.DataFrame(columns).infer_objects()

@@ -393,7 +393,7 @@ class _RankingScorer(BaseScorer):
         # Not through the caller: it may hold what another scorer had predicted with the scores in sight.
         groups = read_ids(X, self._dataset, 1)
         y = self._scores(X) if y is None else y
-        y_pred = estimator.predict(_without(X, self._target, estimator))
+        y_pred = estimator.predict(without_target(X, self._target, estimator))
         return self._sign * self._score_func(y, y_pred, groups=groups, **self._kwargs)
 
     def _scores(self, X):
@@ -425,7 +425,8 @@ class _RankingScorer(BaseScorer):
         return f"ranking_scorer({', '.join(shown)})"
 
 
-def _without(X, target, estimator):
+def without_target(X, target, estimator):
+    """``X`` without the scores, as the estimator can take it: for what must be predicted without seeing them."""
     if not is_frame(X) or target not in column_names(X):
         return X
     if target in list(getattr(estimator, "feature_names_in_", ())):

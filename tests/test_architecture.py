@@ -63,6 +63,8 @@ NEIGHBOURS = {
     ("persistence", "_packing"),
     ("persistence", "_trees"),
     ("persistence", "exceptions"),
+    ("plotting", "_candidates"),
+    ("plotting", "recommend"),
     ("recommend", "_candidates"),
 }
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
-from scipy.special import gammaln, logsumexp
+from scipy.special import digamma, gammaln, logsumexp
 from sklearn.decomposition import PCA
 from sklearn.metrics import mutual_info_score
 
-from skgat.transferability import leep, nce, nleep, pactran
+from skgat.transferability import leep, nce, nleep, pac, pactran
 
 
 def source(n=150, n_source=6, n_classes=3, seed=0):
@@ -205,3 +205,53 @@ def test_pactran_inputs():
         pactran(P, y, bound="beta")
     with pytest.raises(ValueError, match="Got alpha=-1, but expected a positive finite number"):
         pactran(P, y, alpha=-1)
+
+
+def plain_rounds(P, y, bound, count):
+    """The bound after so many rounds of alternating minimisation, all in logarithms."""
+    prior = np.bincount(y) / len(y)
+    posterior, rate = np.broadcast_to(prior[:, None], (len(prior), P.shape[1])), np.ones(P.shape[1])
+    for _ in range(count):
+        value = P.shape[1] * gammaln(prior).sum()
+        if bound == "dirichlet":
+            logs = digamma(posterior) - digamma(posterior.sum(axis=0))
+            value -= P.shape[1] * gammaln(1)
+        else:
+            logs = digamma(posterior) - np.log(rate)
+            level = P @ (posterior.sum(axis=0) / rate)
+            value += np.log(level).sum() - len(y)
+            rate = 1 + P.T @ (1 / level)
+        mixed = np.log(P) + logs[y]
+        totals = logsumexp(mixed, axis=1)
+        shares = np.exp(mixed - totals[:, None])
+        value -= totals.sum()
+        sums = np.array([shares[y == c].sum(axis=0) for c in range(len(prior))])
+        value += (sums * logs).sum()
+        posterior = prior[:, None] + sums
+        value -= gammaln(posterior).sum()
+        value += gammaln(posterior.sum(axis=0)).sum() if bound == "dirichlet" else (posterior * np.log(rate)).sum()
+    return -value / len(y)
+
+
+@pytest.mark.parametrize("bound", ["dirichlet", "gamma"])
+def test_pactran_is_where_plain_rounds_end(bound):
+    P, y = source(n=200, n_source=5, n_classes=4)
+    assert pactran(P, y, bound=bound) == pytest.approx(plain_rounds(P, y, bound, 3000), abs=1e-4)
+
+
+@pytest.mark.parametrize("bound", ["dirichlet", "gamma"])
+def test_pactran_of_many_classes_does_not_underflow(bound):
+    """A prior of 1/1000 a class has factors of exp(-1000)."""
+    rng = np.random.default_rng(0)
+    y = np.arange(2000) % 1000
+    good, poor = (rng.dirichlet(np.full(4, 0.2), size=n)[np.arange(2000) % n] for n in (1000, 2000))
+    assert np.isfinite(pactran(good, y, bound=bound))
+    assert pactran(good, y, bound=bound) > pactran(poor, y, bound=bound)
+
+
+@pytest.mark.parametrize("bound", ["dirichlet", "gamma"])
+def test_pactran_in_single_precision_is_that_in_double(bound, monkeypatch):
+    P, y = source(n=2000, n_source=40, n_classes=7)
+    double = pactran(P, y, bound=bound)
+    monkeypatch.setattr(pac, "_SINGLE_ENTRIES", 0)
+    assert pactran(P, y, bound=bound) == pytest.approx(double, rel=1e-5)

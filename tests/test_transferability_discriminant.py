@@ -8,6 +8,8 @@ from scipy import linalg
 from sklearn.covariance import ledoit_wolf
 
 from skgat.transferability import h_score, regularized_h_score, sfda
+from skgat.transferability._moments import Moments
+from skgat.transferability.discriminant import _mixed_moments, _soften, sfda_posteriors
 
 
 def classes(n=120, d=8, n_classes=3, seed=0, apart=0.7):
@@ -165,3 +167,24 @@ def test_rows_of_equal_length_that_span_their_space_need_no_shrinkage():
     line = np.array([[-1.0, 0], [-1, 0], [1, 0], [1, 0]])
     assert ledoit_wolf(line)[1] == 0
     assert regularized_h_score(line, [0, 0, 1, 1]) == pytest.approx(4 / 3)
+
+
+@pytest.mark.parametrize("apart", [0.0, 2.0, 6.0, 40.0])
+def test_sfda_shares_the_gram_matrix_however_many_rows_are_sure(apart):
+    """From none to all of the rows have the largest confidence there can be."""
+    X, y = classes(n=300, d=6, apart=apart)
+    moments = Moments(X, y)
+    own = np.concatenate([_soften(p, moments.codes[rows]) for rows, p in sfda_posteriors(moments)])
+    others = (moments.class_means.sum(axis=0) - moments.class_means) / 2
+    rows = own[:, None] * (X - X.mean(axis=0)) + (1 - own)[:, None] * others[y]
+    means, within = _mixed_moments(moments, [own], others)
+    residual = rows - class_mean_rows(rows, y)
+    np.testing.assert_allclose(means[y], class_mean_rows(rows, y), atol=1e-12)
+    np.testing.assert_allclose(within, residual.T @ residual / 300, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:h_score of:UserWarning")
+def test_h_score_does_not_rank_models_by_rounding():
+    rng = np.random.default_rng(0)
+    y = np.arange(20) % 4
+    assert {h_score(rng.normal(size=(20, d)) * 10.0**d, y) for d in (20, 25, 30, 40)} == {3.0}

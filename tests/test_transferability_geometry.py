@@ -9,6 +9,8 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from skgat.transferability import gbc, lfc, parc, transrate
+from skgat.transferability._moments import Moments
+from skgat.transferability.geometry import transrate_of
 
 
 def classes(n=120, d=8, n_classes=3, seed=0, apart=0.7):
@@ -179,3 +181,22 @@ def test_gram_matrices_in_single_precision_are_good_enough_where_they_are_used(s
         reduced = PCA(64, svd_solver="full").fit_transform(X)
         for inputs in (X, torch.tensor(X)):
             assert gbc(inputs, y) == pytest.approx(slow_gbc(reduced, y, "spherical"), rel=1e-4)
+
+
+def test_gbc_of_large_features_is_that_of_exact_principal_components():
+    X, y = classes(n=1200, d=160, n_classes=5)
+    assert Moments(X, y)._large
+    X = X * np.linspace(3, 0.2, 160)
+    assert gbc(X, y) == pytest.approx(slow_gbc(PCA(64, svd_solver="full").fit_transform(X), y, "spherical"), rel=1e-5)
+
+
+def test_transrate_leaves_the_gram_matrix_as_it_is():
+    """The coding rate is computed in place of what it is given."""
+    for n, d in ((200, 10), (40, 60)):
+        X, y = classes(n=n, d=d)
+        moments = Moments(X, y)
+        first = transrate_of(moments)
+        gram = moments.kernel if n <= d else moments.gram
+        centred = X - X.mean(axis=0)
+        np.testing.assert_allclose(gram, centred @ centred.T if n <= d else centred.T @ centred, atol=1e-9)
+        assert transrate_of(moments) == pytest.approx(first, rel=1e-12) == transrate(X, y)

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneOut, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from skgat.transferability import knn, lda, linear_probe, ncti
+from skgat.transferability import knn, lda, linear_probe, ncti, probes
 
 
 def classes(n=150, d=8, n_classes=3, seed=0, apart=0.7):
@@ -137,3 +137,13 @@ def test_probes_stay_in_their_range(n, d, n_classes, seed):
     X, y = np.random.default_rng(seed).normal(size=(n, d)), np.arange(n) % n_classes
     for value in (lda(X, y), knn(X, y, n_neighbors=2), linear_probe(X, y), ncti(X, y, return_parts=True)["ncc"]):
         assert 0 <= value <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_knn_by_blocks_is_knn_at_once(metric, monkeypatch):
+    X, y = classes(n=700, d=12, apart=0.5)
+    at_once = knn(X, y, metric=metric)
+    monkeypatch.setattr(probes, "_MOST_AT_ONCE", 0)
+    assert knn(X, y, metric=metric) == at_once
+    plain = KNeighborsClassifier(1, metric=metric)
+    assert knn(X, y, n_neighbors=1, metric=metric) == cross_val_score(plain, X, y, cv=LeaveOneOut()).mean()

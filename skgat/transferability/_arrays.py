@@ -78,20 +78,33 @@ def class_sums(x, codes, n_classes, weights=None):
     if is_torch(x):
         sums = x.new_zeros((n_classes, x.shape[1]))
         return sums.index_add_(0, like(codes, x), x if weights is None else x * weights[:, None])
-    weights = np.ones(len(codes)) if weights is None else weights
-    pick = sparse.csr_matrix((weights, (codes, np.arange(len(codes)))), shape=(n_classes, len(codes)))
-    return np.asarray(pick @ x)
+    order = np.argsort(codes, kind="stable")
+    weights = np.ones(len(codes)) if weights is None else weights[order]
+    ends = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=n_classes))])
+    return np.asarray(sparse.csr_matrix((weights, order, ends), shape=(n_classes, len(codes))) @ x)
 
 
-def cholesky(a):
-    """Lower Cholesky factor of a symmetric matrix, None if it is not positive definite."""
+def cholesky(a, overwrite=False, clean=False):
+    """Lower Cholesky factor of a symmetric matrix, None if it is not positive definite.
+
+    Parameters
+    ----------
+    a : array of shape (n, n)
+    overwrite : bool, default=False
+        Whether the matrix may be lost.
+    clean : bool, default=False
+        Whether the upper triangle must be zero. :func:`cho_solve` does not look at it.
+
+    Returns
+    -------
+    factor : array of shape (n, n) or None
+    """
     if is_torch(a):
         factor, info = namespace(a).linalg.cholesky_ex(a)
         return None if int(info) else factor
-    try:
-        return linalg.cholesky(a, lower=True, check_finite=False)
-    except linalg.LinAlgError:
-        return None
+    # The transpose is the same matrix in the order of LAPACK, which need not turn it then.
+    factor, info = linalg.lapack.dpotrf(a.T, lower=1, clean=int(clean), overwrite_a=int(overwrite))
+    return None if info else factor
 
 
 def cho_solve(factor, b):

@@ -218,7 +218,12 @@ def read_probabilities(probabilities):
             "Got probabilities with a negative value or a row that does not sum to 1, but expected one distribution "
             "over the source classes a row (softmax of the logits)."
         )
-    return values / totals[:, None] if worst > 1e-9 else values
+    if worst <= 1e-9:
+        return values
+    if is_torch(values) or np.shares_memory(values, reader.source):
+        return values / totals[:, None]
+    values /= totals[:, None]
+    return values
 
 
 def check_positive(value, name):

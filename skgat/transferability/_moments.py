@@ -10,11 +10,13 @@ from functools import cached_property
 
 import numpy as np
 
-from ._arrays import as_single, class_sums, eigh, host, like, namespace
+from ._arrays import as_single, class_sums, eigh, float_copy, float_view, host, like, namespace
 from ._inputs import Features, read_labels
 
 #: Centred features up to this size are kept; larger ones are read again for each pass.
 _KEEP_BYTES = 512 * 2**20
+#: Rows that are multiplied in single precision at a time: sums of few rounding errors, in memory that is used again.
+_SINGLE_ROWS = 2048
 
 
 class Moments:
@@ -49,8 +51,11 @@ class Moments:
         """Sum of the features of each class, one row a class."""
         codes, n_classes = self.codes, int(self.codes.max()) + 1
         total = 0
-        for rows in self.x.slices():
-            total = total + class_sums(self.x[rows], codes[rows], n_classes)
+        for rows in [slice(0, self.n)] if self.fits else self.x.slices():
+            block = self.x[rows]
+            total = total + class_sums(block, codes[rows], n_classes)
+            if self.fits:
+                self._raw = block
         self.x.check_finite(total)
         return total
 
@@ -88,7 +93,10 @@ class Moments:
 
     @cached_property
     def _centred(self):
-        return self._centre(self.x[slice(None)])
+        # What the sums have read is not read again, but it is given up only after all that looks at raw features.
+        needed = self.mean, self._still  # noqa: F841
+        raw = self.__dict__.pop("_raw", None)
+        return self._centre(self.x[slice(None)] if raw is None else raw)
 
     @property
     def fits(self):
@@ -119,17 +127,28 @@ class Moments:
     @cached_property
     def rough_gram(self):
         """The Gram matrix to six digits of its largest entry: for what does not look at small eigenvalues."""
-        if "gram" in self.__dict__ or self.x.bytes < 2**20:
+        if "gram" in self.__dict__ or not self._large:
             return self.gram
         total = 0
         for _, block in self.blocks():
+            part = None
             # Scaled, or the squares of very small or large numbers would leave the range of single precision.
             scale = float(abs(block[:: 1 + len(block) // 256]).max()) or 1.0
-            single = as_single(block, scale)
-            product = single.T @ single
-            product = product.astype(np.float64) if isinstance(product, np.ndarray) else product.to(block.dtype)
-            total = total + product * scale**2
+            for start in range(0, len(block), _SINGLE_ROWS):
+                single = as_single(block[start : start + _SINGLE_ROWS], scale)
+                product = single.T @ single
+                if part is None:
+                    part = float_copy(product)
+                else:
+                    part += product
+            part *= scale**2
+            total = total + part
         return self.checked(total)
+
+    @property
+    def _large(self):
+        """Whether single precision is worth its loss."""
+        return self.x.bytes >= 2**20
 
     @cached_property
     def kernel(self):
@@ -148,7 +167,7 @@ class Moments:
         """Squared distance of each row to the mean, on the host."""
         out = np.empty(self.n)
         for rows, block in self.blocks():
-            out[rows] = host((block * block).sum(axis=1))
+            out[rows] = host(namespace(block).einsum("ij,ij->i", block, block))
         return out
 
     @cached_property
@@ -189,8 +208,16 @@ class Moments:
     def _axes(self, k):
         known = self.__dict__.get("_axes_known")
         if known is None or len(known[0]) < k:
-            known = self.__dict__["_axes_known"] = eigh(self.rough_gram if k < self.d else self.gram, k)
+            known = self.__dict__["_axes_known"] = self._rough_axes(k) if k < self.d else eigh(self.gram, k)
         return known
+
+    def _rough_axes(self, k):
+        gram = self.rough_gram
+        scale = float(abs(gram).max())
+        if not self._large or not scale > 0:
+            return eigh(gram, k)
+        values, vectors = eigh(as_single(gram, scale), k)
+        return float_view(values) * scale, float_view(vectors)
 
 
 class _Rotated(Moments):

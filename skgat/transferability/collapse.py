@@ -85,9 +85,9 @@ def ncti_parts(m, n_dims=64):
 
 def _fisher_norm(total, between, within, m):
     """Nuclear norm of the rows along the first C - 1 Fisher directions."""
-    factor = cholesky(within)
+    factor = cholesky(within, clean=True)
     if factor is None:
-        factor = cholesky(shrunk(within, 1e-8, np.trace(within) / len(within)))
+        factor = cholesky(shrunk(within, 1e-8, np.trace(within) / len(within)), clean=True)
     whitened = np.linalg.solve(factor, np.linalg.solve(factor, between).T)
     k = min(m.labels.n_classes - 1, len(total))
     directions = np.linalg.solve(factor.T, np.linalg.eigh((whitened + whitened.T) / 2)[1][:, -k:])

@@ -24,6 +24,8 @@ from ._moments import Moments
 
 #: Squared pivot of a correlation matrix below which a column counts as a combination of the others.
 _RANK_TOL = 1e-10
+#: Relative difference of squared confidences below which two count as equal.
+_SAME_CONFIDENCE = 1e-13
 
 
 def h_score(features, labels):
@@ -83,10 +85,13 @@ def h_score_of(m):
     varies = variances > 0
     if not bool(varies.any()):
         return 0.0
-    scale = 1 / xp.sqrt(variances[varies])
-    correlations = m.gram[varies][:, varies] * scale[:, None] * scale[None, :]
-    means = m.class_means[:, varies] * scale
-    return _weighted_trace(correlations, means, m.counts)
+    gram, means = m.gram, m.class_means
+    if not bool(varies.all()):
+        gram, means, variances = gram[varies][:, varies], means[:, varies], variances[varies]
+    scale = 1 / xp.sqrt(variances)
+    correlations, means = gram * scale[:, None] * scale[None, :], means * scale
+    # Models that are all as high as it goes are equal; rounding must not rank them.
+    return round(_weighted_trace(correlations, means, m.counts), 9)
 
 
 def _weighted_trace(correlations, means, counts):
@@ -149,7 +154,7 @@ def regularized_h_score_of(m):
     if not level > 0:
         return 0.0
     shrinkage = ledoit_wolf(m.square_norms, float((cov * cov).sum()), level, m.ambient)
-    factor = cholesky(shrunk(cov, shrinkage, level))
+    factor = cholesky(shrunk(cov, shrinkage, level), overwrite=True)
     if factor is None:
         # Without any shrinkage a singular covariance has only its pseudo-inverse.
         return _weighted_trace(cov, m.class_means, m.counts) / (m.n - 1)
@@ -281,19 +286,32 @@ def sfda_posteriors(m, shrinkage=None):
 def _mixed_moments(m, confidence, others):
     """Class means and scatter within the classes of the rows ``p x + (1 - p) o``, which are never formed."""
     n_classes = m.labels.n_classes
-    gram, sums, crossed, remainder, squares = 0, 0, 0, 0, 0
+    # X' diag(p^2) X is the Gram matrix times the largest p^2 less what the other rows have too much of that. Rows that
+    # are sure of their class share the largest p and cost nothing; the least p is a third of it, so no digits are lost.
+    top = max(float(own.max()) for own in confidence) ** 2
+    scatter = top * m.gram
+    sums, crossed, remainder, squares = 0, 0, 0, 0
     for (rows, block), own in zip(m.blocks(), confidence, strict=True):
         codes, rest = m.codes[rows], 1 - own
-        scaled = block * own[:, None]
-        gram = gram + scaled.T @ scaled
-        sums = sums + class_sums(scaled, codes, n_classes)
-        crossed = crossed + class_sums(scaled, codes, n_classes, rest)
+        scatter -= _excess_gram(block, top - own * own, top)
+        sums = sums + class_sums(block, codes, n_classes, own)
+        crossed = crossed + class_sums(block, codes, n_classes, own * rest)
         remainder = remainder + class_sums(rest[:, None], codes, n_classes)
         squares = squares + class_sums(rest[:, None] ** 2, codes, n_classes)
     means = (sums + remainder * others) / m.counts[:, None]
-    cross = crossed.T @ others
-    gram = gram + cross + cross.T + (others * squares).T @ others
-    return means, (gram - (means * m.counts[:, None]).T @ means) / m.n
+    concatenate = namespace(scatter).concatenate
+    left = concatenate([crossed, others, others * squares, -means * m.counts[:, None]])
+    scatter += left.T @ concatenate([others, crossed, others, means])
+    scatter /= m.n
+    return means, scatter
+
+
+def _excess_gram(block, excess, top):
+    far = excess > _SAME_CONFIDENCE * top
+    if not bool(far.all()):
+        block, excess = block[far], excess[far]
+    scaled = block * excess[:, None] ** 0.5
+    return scaled.T @ scaled
 
 
 def _level(within, means, m):
@@ -328,11 +346,11 @@ class Discriminant:
     """Linear discriminant with a common, shrunk scatter within the classes."""
 
     def __init__(self, means, within, priors, shrinkage, level):
-        factor = cholesky(shrunk(within, shrinkage, level))
+        factor = cholesky(shrunk(within, shrinkage, level), overwrite=True)
         while factor is None:
             # Rounding has made the scatter indefinite; it is shrunk no more than it takes.
             shrinkage = min(1.0, max(1e-13, 10 * shrinkage))
-            factor = cholesky(shrunk(within, shrinkage, level))
+            factor = cholesky(shrunk(within, shrinkage, level), overwrite=True)
         self.coef = cho_solve(factor, means.T)
         with np.errstate(divide="ignore"):
             logs = np.log(priors)

@@ -5,7 +5,7 @@ __all__ = ["gbc", "gbc_of", "lfc", "lfc_of", "transrate", "transrate_of"]
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from ._arrays import cholesky, class_sums, host, namespace
+from ._arrays import cholesky, class_sums, float_copy, host, namespace
 from ._inputs import check_choice, check_count, check_positive, read_targets
 from ._moments import Moments
 
@@ -130,42 +130,44 @@ def transrate_of(m, eps=1e-4):
     check_positive(eps, "eps")
     counts = m.labels.counts
     within = sum(counts[label] * _coding_rate(gram, counts[label], eps) for label, gram in _class_grams(m)) / m.n
-    return float(_coding_rate(m.kernel if m.n <= m.d else m.gram, m.n, eps) - within)
+    whole = m.kernel if m.n <= m.d else m.gram
+    return float(_coding_rate(float_copy(whole), m.n, eps) - within)
 
 
 def _class_grams(m):
-    """Yield the Gram matrix of each class, of its rows or of its columns, whichever is smaller."""
+    """Yield the Gram matrix of each class, of its rows or of its columns, whichever is smaller; to be written to."""
     # The Gram matrices of large classes add up to that of all rows, which then need not be computed by itself.
     adds_up = m.n > m.d and "gram" not in m.__dict__ and 2 * m.labels.counts.min() >= m.d
-    total = 0
+    total = None
     for label in range(m.labels.n_classes):
         rows = m.labels.rows(label)
         if m.n <= m.d:
             gram = m.kernel[rows][:, rows]
         elif adds_up or len(rows) >= m.d:
-            gram = 0
-            for part in m.parts(rows):
-                block = m.take(part)
-                gram = gram + block.T @ block
+            blocks = (m.take(part) for part in m.parts(rows))
+            gram = sum(block.T @ block for block in blocks)
         else:
             block = m.take(rows)
             gram = block @ block.T
-        if adds_up:
-            total = total + gram
-        yield label, m.checked(gram)
+        m.checked(gram)
+        if adds_up and total is None:
+            total = float_copy(gram)
+        elif adds_up:
+            total += gram
+        yield label, gram
     if adds_up:
         m.__dict__["gram"] = total
 
 
 def _coding_rate(gram, n, eps):
+    """Coding rate from a Gram matrix, which is lost."""
     xp = namespace(gram)
-    scaled = gram / (float(n) * eps)
-    diagonal = xp.diagonal(scaled)
-    if isinstance(scaled, np.ndarray):
-        scaled.flat[:: len(scaled) + 1] += 1
+    gram /= float(n) * eps
+    if isinstance(gram, np.ndarray):
+        gram.flat[:: len(gram) + 1] += 1
     else:
-        diagonal.add_(1)
-    return float(xp.log(xp.diagonal(cholesky(scaled))).sum())
+        gram.diagonal().add_(1)
+    return float(xp.log(xp.diagonal(cholesky(gram, overwrite=True))).sum())
 
 
 def lfc(features, labels, *, regression=False):

@@ -14,6 +14,8 @@ _SCORINGS = ("accuracy", "log_likelihood")
 #: Nearest rows in single precision that are looked at again in double precision, beside those asked for.
 _SPARE = 3
 _BLOCK_ROWS = 512
+#: Up to so many rows all their products are held at once.
+_MOST_AT_ONCE = 4096
 
 
 def lda(features, labels, *, cv=5, shrinkage="auto", scoring="accuracy", random_state=0):
@@ -183,12 +185,15 @@ def _neighbours(x, k):
     xp = namespace(x)
     single = as_single(x)
     half = 0.5 * (single * single).sum(axis=1)
+    # Symmetric, so that all products at once cost half as much as block by block.
+    products = single @ single.T if len(x) <= _MOST_AT_ONCE else None
     out = np.empty((len(x), k), dtype=np.int64)
     n_candidates = min(k + _SPARE, len(x) - 1)
     for start in range(0, len(x), _BLOCK_ROWS):
         block = x[start : start + _BLOCK_ROWS]
         rows = xp.arange(len(block), **({} if isinstance(x, np.ndarray) else {"device": x.device}))
-        near = single[start : start + _BLOCK_ROWS] @ single.T - half
+        stop = start + _BLOCK_ROWS
+        near = (single[start:stop] @ single.T if products is None else products[start:stop]) - half
         near[rows, start + rows] = -np.inf
         candidates, values = [], []
         for _ in range(n_candidates):

@@ -1,0 +1,55 @@
+"""Names beside points, as far as there is room."""
+
+__all__ = ["place_labels"]
+
+import numpy as np
+
+#: Where a name may stand relative to its point, in points, and how it is aligned; tried in this order.
+_PLACES = (
+    ((6, 0), "left", "center"),
+    ((-6, 0), "right", "center"),
+    ((0, 6), "center", "bottom"),
+    ((0, -6), "center", "top"),
+)
+
+
+def place_labels(ax, x, y, names):
+    """Write each name beside its point where it covers no other name and no point; leave out those without a place.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    x, y : array of shape (n_points,)
+    names : sequence
+
+    Returns
+    -------
+    labels : list of matplotlib Annotation
+    """
+    ax.margins(0.12)
+    ax.figure.draw_without_rendering()
+    points = ax.transData.transform(np.column_stack([x, y]))
+    frame = ax.get_window_extent()
+    radius = 3 * ax.figure.dpi / 72
+    taken = np.column_stack([points - radius, points + radius])
+    labels = []
+    for name, here in zip(names, zip(x, y, strict=True), strict=True):
+        label = ax.annotate(
+            str(name), here, xytext=(0, 0), textcoords="offset points", fontsize="x-small", annotation_clip=True
+        )
+        for offset, horizontal, vertical in _PLACES:
+            label.set(position=offset, ha=horizontal, va=vertical)
+            box = label.get_window_extent()
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+            if inside and not _overlaps(box, taken):
+                taken = np.vstack([taken, [box.x0, box.y0, box.x1, box.y1]])
+                labels.append(label)
+                break
+        else:
+            label.remove()
+    return labels
+
+
+def _overlaps(box, taken):
+    apart = (taken[:, 2] <= box.x0) | (box.x1 <= taken[:, 0]) | (taken[:, 3] <= box.y0) | (box.y1 <= taken[:, 1])
+    return not apart.all()
