@@ -56,7 +56,7 @@ def factorize(values, rows, columns, weights, shape, rank, alpha, max_iter, tol,
 
 def _start(table, rank, rng):
     k = min(rank, *table.shape)
-    left, sizes, right = randomized_svd(table, k, n_iter=4, random_state=rng)
+    _, sizes, right = randomized_svd(table, k, n_iter=4, random_state=rng)
     V = np.zeros((table.shape[1], rank))
     V[:, :k] = right.T * np.sqrt(sizes)
     return V

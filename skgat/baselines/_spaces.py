@@ -14,6 +14,8 @@ from ._placement import fit_mapper, fit_placement
 
 #: Fewer datasets are not divided into known and held-out ones.
 _LEAST_DATASETS = 4
+#: So many records of average spread stand beside those of each dataset when its spread is estimated.
+_PRIOR_RECORDS = 10
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Recipe:
     alpha: float
     center: str
     shrinkage: float
+    noise: str
     mapper: object
     max_iter: int
     tol: float
@@ -45,6 +48,8 @@ class Space:
         How far the features of each model take it from its own average score.
     scale : float
         The spread of what the levels leave over.
+    precision : array of shape (n_edges,)
+        How much each score counted in the factorisation.
     losses : list of float
     """
 
@@ -53,6 +58,7 @@ class Space:
     placements: dict
     meta: np.ndarray
     scale: float
+    precision: np.ndarray
     losses: list
 
 
@@ -72,10 +78,11 @@ def fit_space(graph, recipe, rng):
     weights = graph.weights / graph.weights.mean()
     mean, *levels = _levels(graph, weights, recipe)
     rest = graph.scores - mean - levels[0][graph.edge_models] - levels[1][graph.edge_datasets]
+    precision = weights * _precision(rest, weights, graph) if recipe.noise == "dataset" else weights
     shape = (graph.n_models, graph.n_datasets)
     factors, losses, scale = [np.zeros((n, recipe.n_components)) for n in shape], [0.0], _spread(rest, weights, graph)
     if scale > 0:
-        cells = (rest / scale, graph.edge_models, graph.edge_datasets, weights)
+        cells = (rest / scale, graph.edge_models, graph.edge_datasets, precision)
         solver = (recipe.n_components, recipe.alpha, recipe.max_iter, recipe.tol, rng)
         *factors, losses = factorize(*cells, shape, *solver)
     vectors = {
@@ -88,7 +95,17 @@ def fit_space(graph, recipe, rng):
         for side in SIDES
     }
     meta = _meta_scores(graph, vectors, placements, known["model"], recipe.mapper)
-    return Space(mean, vectors, placements, meta, scale, losses)
+    return Space(mean, vectors, placements, meta, scale, precision, losses)
+
+
+def _precision(rest, weights, graph):
+    """Of each cell, how little scores spread on its dataset beside all others; drawn to 1 where there are few."""
+    ends, overall = graph.edge_datasets, np.average(rest**2, weights=weights)
+    if not overall > 0:
+        return np.ones(len(rest))
+    sums = np.bincount(ends, weights * rest**2) + _PRIOR_RECORDS * overall
+    found = (overall * (np.bincount(ends, weights) + _PRIOR_RECORDS) / sums)[ends]
+    return found / np.average(found, weights=weights)
 
 
 def _spread(rest, weights, graph):
@@ -217,7 +234,7 @@ def settle(space, graph, recipe, trust, meta_weight):
     placements = dict(space.placements)
     placements["dataset"] = replace(placements["dataset"], trust=trust)
     if space.scale > 0:
-        weights = graph.weights / graph.weights.mean()
+        weights = space.precision
         levels = vectors["model"][graph.edge_models, 0] + vectors["dataset"][graph.edge_datasets, 0]
         rest = weights * (graph.scores - space.mean - levels)
         places, shape = (graph.edge_models, graph.edge_datasets), (graph.n_models, graph.n_datasets)

@@ -44,6 +44,10 @@ class TransferSpaceRegressor(RegressorMixin, BaseEstimator):
         the mean of each dataset, or nothing.
     shrinkage : float, default=1.0
         How strongly these effects are drawn to zero; in units of records.
+    noise : {"dataset", "equal"}, default="dataset"
+        Whose errors count how much in the factorisation. ``"dataset"``: they are weighed against the spread of the
+        scores on the dataset, so that the order of the models matters as much where scores lie close together.
+        ``"equal"``: all alike, which suits a small squared error.
     mapper : regressor, default=None
         Learns the places of the unknown and the meta score; a clone is fitted for each. By default a ridge regression
         on standardised columns, whose strength is chosen by leave-one-out errors.
@@ -121,6 +125,7 @@ class TransferSpaceRegressor(RegressorMixin, BaseEstimator):
         "alpha": [Interval(Real, 0, None, closed="neither")],
         "center": [StrOptions({"both", "model", "dataset", "none"})],
         "shrinkage": [Interval(Real, 0, None, closed="left")],
+        "noise": [StrOptions({"dataset", "equal"})],
         "mapper": [HasMethods(["fit", "predict"]), None],
         "meta_weight": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
         "n_splits": [Interval(Integral, 2, None, closed="left")],
@@ -140,6 +145,7 @@ class TransferSpaceRegressor(RegressorMixin, BaseEstimator):
         alpha=3.0,
         center="both",
         shrinkage=1.0,
+        noise="dataset",
         mapper=None,
         meta_weight="auto",
         n_splits=5,
@@ -155,6 +161,7 @@ class TransferSpaceRegressor(RegressorMixin, BaseEstimator):
         self.alpha = alpha
         self.center = center
         self.shrinkage = shrinkage
+        self.noise = noise
         self.mapper = mapper
         self.meta_weight = meta_weight
         self.n_splits = n_splits
@@ -182,7 +189,7 @@ class TransferSpaceRegressor(RegressorMixin, BaseEstimator):
         graph = build_graph(pairs, self.duplicates)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         sizes = (self.n_components, self.alpha, self.center, self.shrinkage)
-        recipe = Recipe(*sizes, self.mapper, self.max_iter, self.tol)
+        recipe = Recipe(*sizes, self.noise, self.mapper, self.max_iter, self.tol)
         space = fit_space(graph, recipe, np.random.RandomState(seed))
         trust, weight = learn_weights(graph, recipe, self.n_splits, np.random.RandomState(seed))
         self.transfer_weight_ = trust
