@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 
 import skgat
 from skgat import MetadataEncoder, TransferabilityGAT, metrics, presets
-from skgat.baselines import BiasRegressor
+from skgat.baselines import BiasRegressor, TransferSpaceRegressor
 from skgat.datasets import fetch_domainnet_transfer
 from skgat.model_selection import MissingEdges
 
@@ -36,6 +36,7 @@ def contestants(seed):
     """What is compared; each sees the same records."""
     return {
         "additive bias": BiasRegressor(),
+        "transfer space": TransferSpaceRegressor(random_state=seed),
         "g4trf preset": presets.g4trf(random_state=seed),
         "scg4trf preset": presets.scg4trf(random_state=seed),
         "TransferabilityGAT()": TransferabilityGAT(random_state=seed),

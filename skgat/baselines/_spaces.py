@@ -16,6 +16,8 @@ from ._placement import fit_mapper, fit_placement
 _LEAST_DATASETS = 4
 #: So many records of average spread stand beside those of each dataset when its spread is estimated.
 _PRIOR_RECORDS = 10
+#: About so many records, those of a random part of the models, are enough to learn two weights.
+_ENOUGH_RECORDS = 100_000
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,9 @@ def learn_weights(graph, recipe, n_splits, rng):
     """
     if graph.n_datasets < _LEAST_DATASETS:
         return 1.0, 0.0
+    if graph.n_edges > _ENOUGH_RECORDS:
+        chosen = rng.uniform(size=graph.n_models) < _ENOUGH_RECORDS / graph.n_edges
+        graph = _restricted(graph, chosen[graph.edge_models])[0]
     folds = rng.permutation(graph.n_datasets) % min(n_splits, graph.n_datasets)
     parts = [_held_out(graph, recipe, folds == fold, rng) for fold in range(folds.max() + 1)]
     causes, scores = (np.concatenate(part) for part in zip(*parts, strict=True))

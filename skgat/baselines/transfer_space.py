@@ -38,7 +38,8 @@ class TransferSpaceRegressor(RegressorMixin, BaseEstimator):
         The length of the vectors, the level apart.
     alpha : float, default=3.0
         How strongly vectors are drawn to where the metadata place them (without metadata, to zero). The scores are
-        brought to unit variance first, so it does not depend on their scale.
+        brought to unit variance first, so it does not depend on their scale; where they hold little noise, less is
+        better.
     center : {"both", "model", "dataset", "none"}, default="both"
         What is subtracted before factorising: the additive effects of models and datasets, the mean of each model,
         the mean of each dataset, or nothing.
@@ -200,6 +201,7 @@ class TransferSpaceRegressor(RegressorMixin, BaseEstimator):
         self.pairs_ = np.column_stack([graph.edge_models, graph.edge_datasets])
         self.mean_, self.placements_ = space.mean, space.placements
         self.model_vectors_, self.dataset_vectors_ = (space.vectors[side] for side in SIDES)
+        self._averages = {f"{side}_center": getattr(graph, f"{side}_features").mean(axis=0) for side in SIDES}
         self.loss_curve_ = space.losses
         self.n_iter_ = len(space.losses)
         return self
@@ -232,7 +234,7 @@ class TransferSpaceRegressor(RegressorMixin, BaseEstimator):
         scores : array of shape (n_rows, n_models)
             In the order of ``models_``.
         """
-        datasets = self._place(X)[SIDES.index("dataset")]
+        (datasets,) = self._place(X, sides=("dataset",))
         levels = self.mean_ + datasets[:, 0]
         directions = datasets.copy()
         directions[:, 0] = 1.0
@@ -262,16 +264,14 @@ class TransferSpaceRegressor(RegressorMixin, BaseEstimator):
         columns = ["level", *map(str, range(self.n_components))]
         return pd.DataFrame(getattr(self, f"{kind}_vectors_"), index=index, columns=columns)
 
-    def _place(self, X):
+    def _place(self, X, sides=SIDES):
         """The vectors of the model and of the dataset of each row."""
         check_is_fitted(self)
         pairs = read_pairs(self, X, reset=False, missing=True)
-        averages = {f"{side}_center": getattr(self.graph_, f"{side}_features").mean(axis=0) for side in SIDES}
-        averages["pair_center"] = np.zeros(len(self.graph_.pair_columns))
-        tables, bare = read_features(self.graph_, averages, pairs)
-        warn_of_unknown(bare, stacklevel=4)
+        tables, bare = read_features(self.graph_, self._averages, pairs, sides)
+        warn_of_unknown({side: bare[side] for side in sides}, stacklevel=4)
         vectors = []
-        for side in SIDES:
+        for side in sides:
             codes = lookup_ids(getattr(self, f"{side}s_"), getattr(pairs, f"{side}s"))
             placed = getattr(self, f"{side}_vectors_")[codes]
             new = codes < 0
