@@ -3,6 +3,7 @@
 __all__ = [
     "BaseScorer",
     "CallbackSupportMixin",
+    "HasMethods",
     "Hidden",
     "Interval",
     "StrOptions",
@@ -14,7 +15,7 @@ __all__ = [
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.metrics._scorer import _BaseScorer as BaseScorer
-from sklearn.utils._param_validation import Hidden, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Hidden, Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names as check_feature_names
 from sklearn.utils.validation import _check_y as check_y
 

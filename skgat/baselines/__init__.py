@@ -3,5 +3,6 @@
 from .bias import BiasRegressor
 from .matrix_completion import MatrixCompletion
 from .nearest_datasets import NearestDatasets
+from .transfer_space import TransferSpaceRegressor
 
-__all__ = ["BiasRegressor", "MatrixCompletion", "NearestDatasets"]
+__all__ = ["BiasRegressor", "MatrixCompletion", "NearestDatasets", "TransferSpaceRegressor"]

@@ -21,7 +21,7 @@ def check_size(graph):
             warnings.warn(f"X has a single {side}, {ids.tolist()[0]!r}: {what}.", UserWarning, stacklevel=4)
 
 
-def read_features(graph, scaling, pairs):
+def read_features(graph, scaling, pairs, roles=ROLES):
     """The features of the rows, by role; what the call leaves out is filled from what fit saw.
 
     Parameters
@@ -30,6 +30,8 @@ def read_features(graph, scaling, pairs):
     scaling : dict of arrays
         With the average of each feature.
     pairs : Pairs
+    roles : sequence of str
+        Whose features are asked for.
 
     Returns
     -------
@@ -39,7 +41,7 @@ def read_features(graph, scaling, pairs):
         By side, the ids that are not in the graph and come without a single feature.
     """
     tables, bare = {}, {}
-    for role in ROLES:
+    for role in roles:
         columns = list(getattr(graph, f"{role}_columns"))
         lost = [column not in pairs.features for column in columns]
         values = pairs.features.reindex(columns=columns).to_numpy(dtype=np.float64, copy=True)
