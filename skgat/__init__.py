@@ -18,6 +18,7 @@ _HOMES = {
 _SUBMODULES = (
     "baselines",
     "datasets",
+    "embedding",
     "exceptions",
     "metrics",
     "model_selection",
@@ -32,6 +33,7 @@ __all__ = [
     "__version__",
     "baselines",
     "datasets",
+    "embedding",
     "exceptions",
     "make_records",
     "metrics",

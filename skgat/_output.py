@@ -1,6 +1,6 @@
 """What the transformers of records hand over: a frame with or without the ids, in the library that is asked for."""
 
-__all__ = ["RecordsOutputMixin"]
+__all__ = ["RecordsOutputMixin", "unique_names"]
 
 import numpy as np
 import pandas as pd
@@ -81,3 +81,16 @@ class RecordsOutputMixin:
     def __sklearn_clone__(self):
         twin = super().__sklearn_clone__()
         return twin.set_output(transform=getattr(self, "_transform_output", None))
+
+
+def unique_names(names, taken):
+    """The names in their order; one that is there already gets a number."""
+    seen = set(taken)
+    unique = []
+    for name in names:
+        fresh, count = name, 2
+        while fresh in seen:
+            fresh, count = f"{name}_{count}", count + 1
+        seen.add(fresh)
+        unique.append(fresh)
+    return unique

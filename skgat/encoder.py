@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._columns import KINDS, Categories, Numbers, Words, infer_kind
 from ._compat import CallbackSupportMixin, Interval, StrOptions, fit_context, with_callbacks
 from ._frames import is_numeric
-from ._output import RecordsOutputMixin
+from ._output import RecordsOutputMixin, unique_names
 from .exceptions import warn_of_unknown
 from .records import ROLES, constant_within, id_codes, infer_roles, lookup_ids, read_pairs, value_codes
 
@@ -189,7 +189,7 @@ class MetadataEncoder(
             kinds = {column: "drop" if table[column].isna().all() else kind for column, kind in kinds.items()}
             self.kinds_ |= kinds
             self.encoders_[role] = self._fit_table(table, kinds, role)
-        self._names = _unique_names(
+        self._names = unique_names(
             [name for encoders in self.encoders_.values() for encoder in encoders for name in encoder.names],
             taken=(self.model, self.dataset, self.target),
         )
@@ -279,19 +279,6 @@ class MetadataEncoder(
 def _bare(column):
     role, mark, rest = str(column).partition("__")
     return rest if mark and rest and role in ROLES else str(column)
-
-
-def _unique_names(names, taken):
-    """The names in their order; one that is there already gets a number."""
-    seen = set(taken)
-    unique = []
-    for name in names:
-        fresh, count = name, 2
-        while fresh in seen:
-            fresh, count = f"{name}_{count}", count + 1
-        seen.add(fresh)
-        unique.append(fresh)
-    return unique
 
 
 def _distinct(features, ids, codes, name, role):

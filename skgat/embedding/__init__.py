@@ -1,0 +1,24 @@
+"""Vectors of models and datasets, learned or measured, for any regressor to read."""
+
+from importlib import import_module
+
+#: Where each public name lives; nothing is imported before it is asked for.
+_HOMES = {
+    "GraphEmbedder": "graph_embedder",
+}
+
+__all__ = [
+    "GraphEmbedder",
+]
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
