@@ -118,4 +118,5 @@ def propagate(kind, weights, number, states, heard, strengths):
     total = shares.sum(axis=1, keepdims=True)
     mixed = np.einsum("nk,nkd->nd", shares / np.where(total > 0, total, 1.0), values)
     states = states @ w["own"] + (mixed @ w["heard"] if kind == "sage" else mixed) + w["bias"]
-    return np.maximum(states, 0.0) if number == 0 else states
+    states = np.maximum(states, 0.0) if number == 0 else states
+    return states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12)

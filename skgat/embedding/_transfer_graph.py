@@ -155,7 +155,8 @@ def build_transfer_graph(nodes, scored, measures, likeness, edges, positive_shar
     if "similarity" in edges:
         left, right, weights = likeness.edges()
         positive.append((np.full(len(left), 2), nodes.n_models + left, nodes.n_models + right, weights))
-    kinds, sources, targets, weights = (np.concatenate(parts) for parts in zip(*positive, strict=True))
+    nothing = [np.zeros(0, dtype=np.int64)] * 3 + [np.zeros(0)]
+    kinds, sources, targets, weights = map(np.concatenate, zip(nothing, *positive, strict=True))
     return TransferGraph(
         n_models=nodes.n_models,
         n_datasets=nodes.n_datasets,

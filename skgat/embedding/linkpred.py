@@ -2,6 +2,7 @@
 
 Two layers, full batch. Each step hides a part of the links and all that is known of some nodes but their features,
 similar nodes and measures, and predicts the hidden links: so the layers learn to place nodes that they have not seen.
+States have length one after each layer, as in GraphSAGE (Hamilton, Ying and Leskovec, NeurIPS 2017).
 """
 
 __all__ = ["train_network"]
@@ -14,6 +15,8 @@ from ..gat.runtime import as_tensor, make_generator, one_thread, resolve_device,
 #: Shares of the links and of the nodes that a step hides.
 _HIDDEN_LINKS = 0.3
 _HIDDEN_NODES = 0.15
+#: The logit of two nodes with the same state, before training, is this above that of two with nothing in common.
+_FIRST_SLOPE = 5.0
 #: Graphs with fewer edges than this train on one thread.
 _FEW_EDGES = 20_000
 
@@ -58,6 +61,7 @@ class _Training:
         self.strengths = as_tensor(graph.weights, device)
         self.is_link = as_tensor(graph.kinds != 2, device, torch.bool)
         self.is_score = as_tensor(graph.kinds == 0, device, torch.bool)
+        self.links = (self.edges[0] * graph.n_nodes + self.edges[1])[self.is_link]
         self.negatives = as_tensor(graph.negatives, device, torch.int64).T
         self.features = {side: as_tensor(table, device) for side, table in features.items()}
         self.weights = self._initial(n_components)
@@ -74,7 +78,9 @@ class _Training:
         for name, size in sizes.items():
             fan_in = width if name == "ids" else max(size[0], 1)
             values = torch.randn(size, generator=self.random, device=self.device) * fan_in**-0.5
-            weights[name] = torch.zeros_like(values) if name.startswith("bias") else values
+            weights[name] = torch.zeros_like(values) if "bias" in name else values
+        weights["slope"] = torch.full((), _FIRST_SLOPE, device=self.device)
+        weights["offset"] = torch.zeros((), device=self.device)
         return {name: values.requires_grad_() for name, values in weights.items()}
 
     def run(self, n_negative, max_iter, learning_rate):
@@ -91,7 +97,8 @@ class _Training:
             losses.append(float(loss.detach()))
         with torch.no_grad():
             levels = self._levels(self._inputs(), torch.ones_like(self.is_link))
-        weights = {name: to_numpy(values) for name, values in self.weights.items() if name != "ids"}
+        dropped = ("ids", "slope", "offset")
+        weights = {name: to_numpy(values) for name, values in self.weights.items() if name not in dropped}
         return [to_numpy(level) for level in levels], weights, losses
 
     def _loss(self, n_negative):
@@ -108,7 +115,9 @@ class _Training:
         models = self._draw(n_drawn) * self.graph.n_models
         datasets = self._draw(n_drawn) * self.graph.n_datasets
         drawn = torch.stack([models.long(), self.graph.n_models + datasets.long()])
-        loss = loss + nnf.softplus(self._logits(top, drawn)).mean()
+        unlinked = ~torch.isin(drawn[0] * self.graph.n_nodes + drawn[1], self.links)
+        if unlinked.any():
+            loss = loss + nnf.softplus(self._logits(top, drawn[:, unlinked])).mean()
         if self.negatives.shape[1]:
             loss = loss + nnf.softplus(self._logits(top, self.negatives)).mean()
         return loss
@@ -116,9 +125,9 @@ class _Training:
     def _draw(self, size):
         return torch.rand(size, generator=self.random, device=self.device)
 
-    @staticmethod
-    def _logits(states, pairs):
-        return (states[pairs[0]] * states[pairs[1]]).sum(dim=1)
+    def _logits(self, states, pairs):
+        products = (states[pairs[0]] * states[pairs[1]]).sum(dim=1)
+        return self.weights["slope"] * products + self.weights["offset"]
 
     def _inputs(self, seen=None):
         """What goes in: features of either side, and a vector of its own for each node that is seen."""
@@ -135,7 +144,7 @@ class _Training:
         levels = [states]
         for number in (0, 1):
             states = layer(number, states, senders, receivers, strengths)
-            states = states.relu() if number == 0 else states
+            states = nnf.normalize(states.relu() if number == 0 else states, dim=1)
             levels.append(states)
         return levels
 
