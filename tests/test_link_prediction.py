@@ -14,11 +14,11 @@ WIDTH = 6
 
 
 def _graph(seed=0):
-    """Five models, four datasets, all three kinds of edges; the last model has none."""
+    """Five models, four datasets, all three kinds of edges, one pair linked twice; the last model has none."""
     rng = np.random.default_rng(seed)
-    sources = np.array([0, 0, 1, 2, 3, 1, 5, 6])
-    targets = np.array([5, 6, 6, 7, 8, 7, 6, 8])
-    return TransferGraph(5, 4, sources, targets, rng.uniform(0.3, 1.0, 8), np.array([0, 0, 0, 0, 0, 1, 2, 2]),
+    sources = np.array([0, 0, 1, 2, 3, 1, 0, 5, 6])
+    targets = np.array([5, 6, 6, 7, 8, 7, 5, 6, 8])
+    return TransferGraph(5, 4, sources, targets, rng.uniform(0.3, 1.0, 9), np.array([0, 0, 0, 0, 0, 1, 1, 2, 2]),
                          np.array([[4, 5], [0, 8]]))  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def _torch_layer(kind, weights, number):
 def test_layers_are_those_of_torch_geometric(kind):
     graph = _graph()
     if kind == "sage":  # its layer knows no weights
-        graph = TransferGraph(**vars(graph) | {"weights": np.ones(8)})
+        graph = TransferGraph(**vars(graph) | {"weights": np.ones(9)})
     levels, weights, _ = train_network(kind, graph, _features(), WIDTH, 2.0, 10, 0.02, "cpu", 0)
     edges = torch.as_tensor(
         np.stack([np.append(graph.sources, graph.targets), np.append(graph.targets, graph.sources)])
@@ -74,10 +74,11 @@ def test_layers_are_those_of_torch_geometric(kind):
 def test_numpy_propagates_as_torch_trained(kind):
     graph = _graph()
     levels, weights, _ = _train(kind)
-    strengths = np.zeros((9, 9))
-    strengths[graph.sources, graph.targets] = strengths[graph.targets, graph.sources] = graph.weights
+    # Nine nodes, and for each of them an entry for either direction of each edge.
+    senders, receivers = np.append(graph.sources, graph.targets), np.append(graph.targets, graph.sources)
+    strengths = (np.arange(9)[:, None] == receivers) * np.append(graph.weights, graph.weights)
     for number in (0, 1):
-        heard = np.broadcast_to(levels[number], (9, 9, WIDTH))
+        heard = np.broadcast_to(levels[number][senders], (9, 18, WIDTH))
         assert_allclose(
             propagate(kind, weights, number, levels[number], heard, strengths), levels[number + 1], atol=1e-5
         )
@@ -92,6 +93,19 @@ def test_training_is_one_seed(kind):
     assert_array_equal(one[0][-1], two[0][-1])
     assert (one[0][-1] != other[0][-1]).any()
     assert all(isinstance(table, np.ndarray) for table in (*one[0], *one[1].values()))
+
+
+def test_gathering_has_the_right_derivative():
+    graph = _graph()
+    edges = torch.as_tensor(np.stack([graph.sources, graph.targets]))
+    neighbors = linkpred._Neighbors(edges, torch.as_tensor(graph.weights), 9)
+    generator = torch.Generator().manual_seed(0)
+    shares = torch.rand(18, generator=generator, dtype=torch.float64, requires_grad=True)
+    states = torch.rand((9, 3), generator=generator, dtype=torch.float64, requires_grad=True)
+    dense = torch.zeros((9, 3), dtype=torch.float64)
+    dense = dense.index_add(0, neighbors.receivers, states[neighbors.senders] * shares[:, None])
+    assert_allclose(neighbors.gather(shares, states).detach(), dense.detach())
+    assert torch.autograd.gradcheck(lambda *given: neighbors.gather(*given), (shares, states))
 
 
 @pytest.mark.parametrize("kind", ["sage", "gat"])

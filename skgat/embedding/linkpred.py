@@ -7,6 +7,8 @@ States have length one after each layer, as in GraphSAGE (Hamilton, Ying and Les
 
 __all__ = ["train_network"]
 
+import warnings
+
 import torch
 import torch.nn.functional as nnf
 
@@ -17,6 +19,8 @@ _HIDDEN_LINKS = 0.3
 _HIDDEN_NODES = 0.15
 #: The logit of two nodes with the same state, before training, is this above that of two with nothing in common.
 _FIRST_SLOPE = 5.0
+#: The most pairs of a kind (hidden links, known and random negatives) that a step asks for.
+_MOST_PAIRS = 2**14
 #: Graphs with fewer edges than this train on one thread.
 _FEW_EDGES = 20_000
 
@@ -59,6 +63,7 @@ class _Training:
         ends = [as_tensor(part, device, torch.int64) for part in (graph.sources, graph.targets)]
         self.edges = torch.stack(ends)
         self.strengths = as_tensor(graph.weights, device)
+        self.neighbors = _Neighbors(self.edges, self.strengths, graph.n_nodes)
         self.is_link = as_tensor(graph.kinds != 2, device, torch.bool)
         self.is_score = as_tensor(graph.kinds == 0, device, torch.bool)
         self.links = (self.edges[0] * graph.n_nodes + self.edges[1])[self.is_link]
@@ -108,10 +113,11 @@ class _Training:
         hidden |= self.is_score & unseen[self.edges].any(dim=0)
         hidden[links[int(self._draw(1) * len(links))]] = True
         top = self._levels(self._inputs(~unseen), ~hidden)[-1]
-        strengths = self.strengths[hidden]
-        losses = nnf.softplus(-self._logits(top, self.edges[:, hidden]))
+        asked = self._some(hidden.nonzero()[:, 0])
+        strengths = self.strengths[asked]
+        losses = nnf.softplus(-self._logits(top, self.edges[:, asked]))
         loss = (losses * strengths).sum() / strengths.sum()
-        n_drawn = max(1, round(n_negative * int(hidden.sum())))
+        n_drawn = min(max(1, round(n_negative * len(asked))), _MOST_PAIRS)
         models = self._draw(n_drawn) * self.graph.n_models
         datasets = self._draw(n_drawn) * self.graph.n_datasets
         drawn = torch.stack([models.long(), self.graph.n_models + datasets.long()])
@@ -119,8 +125,15 @@ class _Training:
         if unlinked.any():
             loss = loss + nnf.softplus(self._logits(top, drawn[:, unlinked])).mean()
         if self.negatives.shape[1]:
-            loss = loss + nnf.softplus(self._logits(top, self.negatives)).mean()
+            known = self._some(torch.arange(self.negatives.shape[1], device=self.device))
+            loss = loss + nnf.softplus(self._logits(top, self.negatives[:, known])).mean()
         return loss
+
+    def _some(self, rows):
+        """All rows, or as many as a step takes, drawn at random."""
+        if len(rows) <= _MOST_PAIRS:
+            return rows
+        return rows[(self._draw(_MOST_PAIRS) * len(rows)).long()]
 
     def _draw(self, size):
         return torch.rand(size, generator=self.random, device=self.device)
@@ -137,33 +150,91 @@ class _Training:
         return torch.cat(described) + own
 
     def _levels(self, states, visible):
-        edges, strengths = self.edges[:, visible], self.strengths[visible]
-        senders, receivers = torch.cat([edges[0], edges[1]]), torch.cat([edges[1], edges[0]])
-        strengths = torch.cat([strengths, strengths])
+        visible = visible.repeat(2)[self.neighbors.order]
         layer = self._mean if self.kind == "sage" else self._attention
         levels = [states]
         for number in (0, 1):
-            states = layer(number, states, senders, receivers, strengths)
+            states = layer(number, states, visible)
             states = nnf.normalize(states.relu() if number == 0 else states, dim=1)
             levels.append(states)
         return levels
 
-    def _mean(self, number, states, senders, receivers, strengths):
+    def _mean(self, number, states, visible):
         w = self.weights
-        total = strengths.new_zeros(len(states)).index_add(0, receivers, strengths).clamp(min=1e-12)
-        shares = strengths / total[receivers]
-        heard = torch.zeros_like(states).index_add(0, receivers, states[senders] * shares[:, None])
+        heard = self.neighbors.gather(self.neighbors.shares(self.neighbors.strengths * visible), states)
         return states @ w[f"own{number}"] + heard @ w[f"heard{number}"] + w[f"bias{number}"]
 
-    def _attention(self, number, states, senders, receivers, strengths):
-        w = self.weights
+    def _attention(self, number, states, visible):
+        w, neighbors = self.weights, self.neighbors
         values = states @ w[f"heard{number}"]
         come, go = (values @ w[f"from{number}"])[:, 0], (values @ w[f"to{number}"])[:, 0]
-        logits = nnf.leaky_relu(come[senders] + go[receivers] + strengths * w[f"strength{number}"][0, 0], 0.2)
+        logits = come[neighbors.senders] + go[neighbors.receivers] + neighbors.strengths * w[f"strength{number}"][0, 0]
+        logits = nnf.leaky_relu(logits, 0.2)
         with torch.no_grad():
-            largest = logits.new_full((len(states),), -torch.inf).scatter_reduce(0, receivers, logits, "amax")
-        mass = (logits - largest[receivers]).exp()
-        total = mass.new_zeros(len(states)).index_add(0, receivers, mass).clamp(min=1e-12)
-        shares = mass / total[receivers]
-        heard = torch.zeros_like(values).index_add(0, receivers, values[senders] * shares[:, None])
+            largest = logits.new_full((len(states),), -torch.inf).scatter_reduce(0, neighbors.receivers, logits, "amax")
+        mass = (logits - largest[neighbors.receivers]).exp() * visible
+        heard = neighbors.gather(neighbors.shares(mass), values)
         return states @ w[f"own{number}"] + heard + w[f"bias{number}"]
+
+
+class _Neighbors:
+    """Who hears from whom: every edge in both directions, sorted by receiver."""
+
+    def __init__(self, edges, strengths, n_nodes):
+        senders, receivers = torch.cat([edges[0], edges[1]]), torch.cat([edges[1], edges[0]])
+        self.order = torch.argsort(receivers, stable=True)
+        self.senders, self.receivers = senders[self.order], receivers[self.order]
+        self.strengths = torch.cat([strengths, strengths])[self.order]
+        self.n_nodes = n_nodes
+        counts = torch.bincount(self.receivers, minlength=n_nodes)
+        self._starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        # The other direction of each edge is half a turn away.
+        place = torch.empty_like(self.order)
+        place[self.order] = torch.arange(len(self.order), device=edges.device)
+        self._turned = place[(self.order + edges.shape[1]) % len(self.order)]
+
+    def shares(self, mass):
+        """What part each edge has of the mass at its receiver."""
+        total = mass.new_zeros(self.n_nodes).index_add(0, self.receivers, mass).clamp(min=1e-12)
+        return mass / total[self.receivers]
+
+    def gather(self, shares, states):
+        """The sum at each receiver of what its senders have."""
+        return _Gather.apply(shares, states, self)
+
+    def product(self, values, states):
+        """A sparse matrix with these values on the edges, times the states."""
+        return self._matrix(values) @ states
+
+    def turned(self, values):
+        """The values on the other directions of the edges."""
+        return values[self._turned]
+
+    def inner(self, at_receivers, at_senders):
+        """The inner product of the vectors at the two ends of each edge."""
+        pattern = self._matrix(torch.zeros_like(self.strengths))
+        return torch.sparse.sampled_addmm(pattern, at_receivers, at_senders.T, beta=0.0).values()
+
+    def _matrix(self, values):
+        with warnings.catch_warnings():
+            # torch says once in a process that its sparse matrices are in beta.
+            warnings.simplefilter("ignore", UserWarning)
+            size = (self.n_nodes, self.n_nodes)
+            return torch.sparse_csr_tensor(self._starts, self.senders, values, size=size, check_invariants=False)
+
+
+class _Gather(torch.autograd.Function):
+    """Never makes a tensor of edges by components, forwards or backwards."""
+
+    @staticmethod
+    def forward(ctx, shares, states, neighbors):
+        ctx.neighbors = neighbors
+        ctx.save_for_backward(shares, states)
+        return neighbors.product(shares, states)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        shares, states = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        of_shares = ctx.neighbors.inner(gradient, states) if ctx.needs_input_grad[0] else None
+        return of_shares, ctx.neighbors.product(ctx.neighbors.turned(shares), gradient), None

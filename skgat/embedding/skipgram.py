@@ -13,11 +13,13 @@ from scipy.sparse import csr_array
 
 _BATCH = 2**16
 #: The most nodes that stand for noise in a batch.
-_NOISE = 512
+_NOISE = 256
 #: Noise of a node in word2vec: its frequency to this power.
 _NOISE_POWER = 0.75
 #: Share of the negatives that are known negative pairs, where there are any; the rest is noise.
 _KNOWN_NEGATIVES = 0.5
+#: Beyond this, a logit is as good as certain.
+_STEEP = 30.0
 _DECAY = (0.9, 0.999)
 
 
@@ -92,8 +94,9 @@ class _Sampler:
     """Batches of weighted pairs: all of them where they fit in one, else drawn by weight."""
 
     def __init__(self, pairs, weights, rng):
-        self.pairs, self.rng = pairs, rng
-        self.weights = weights / weights.sum()
+        order = np.lexsort(pairs.T[::-1])
+        self.pairs, self.rng = pairs[order], rng
+        self.weights = weights[order] / weights.sum()
         self.before = np.cumsum(self.weights) if len(pairs) > _BATCH else None
 
     def draw(self):
@@ -108,20 +111,22 @@ class _Sampler:
 
 def _logistic(logits):
     """The logistic function of the logits, and minus the logarithm of what it leaves to one."""
-    small = np.exp(-np.abs(logits))
-    share = np.where(logits < 0, small, np.float32(1.0)) / (1 + small)
-    return share, np.maximum(logits, 0) + np.log(1 + small)
+    logits = np.clip(logits, -_STEEP, _STEEP)
+    inverse = 1 + np.exp(-logits)
+    return 1 / inverse, np.log(inverse) + logits
 
 
 def _add_pairs(gradient, vectors, pairs, weights, positive):
-    """Add the gradient of the weighted logistic loss of pairs; return the loss."""
+    """Add the gradient of the weighted logistic loss of sorted pairs; return the loss."""
     left, right = pairs.T
     logits = np.einsum("ij,ij->i", vectors[left], vectors[right])
-    sign = np.float32(-1.0 if positive else 1.0)
+    sign = -1 if positive else 1
     share, losses = _logistic(sign * logits)
-    slopes = (sign * share * weights).astype(np.float32)
-    ends = np.concatenate([left, right]), np.concatenate([right, left])
-    gradient += csr_array((np.concatenate([slopes, slopes]), ends), shape=(len(vectors), len(vectors))) @ vectors
+    slopes = (sign * share * weights).astype(vectors.dtype)
+    starts = np.searchsorted(left, np.arange(len(vectors) + 1))
+    matrix = csr_array((slopes, right, starts), shape=(len(vectors), len(vectors)))
+    gradient += matrix @ vectors
+    gradient += matrix.T @ vectors
     return float(weights @ losses)
 
 
@@ -129,17 +134,21 @@ def _add_noise(gradient, vectors, mass, noise, rng):
     """Add the gradient of the loss of pairs of each center with noise; return the loss."""
     centers = np.flatnonzero(mass)
     if len(noise) <= _NOISE:
-        others, weights = np.arange(len(noise)), noise
+        others, weights = np.arange(len(noise)), noise.astype(vectors.dtype)
     else:
         others = rng.choice(len(noise), _NOISE, p=noise)
-        weights = np.full(_NOISE, 1.0 / _NOISE)
-    share, losses = _logistic(vectors[centers] @ vectors[others].T)
-    weights = np.multiply.outer(mass[centers], weights).astype(np.float32)
-    weights[centers[:, None] == others] = 0.0
-    slopes = share * weights
+        weights = np.full(_NOISE, 1.0 / _NOISE, dtype=vectors.dtype)
+    mass = mass[centers].astype(vectors.dtype)
+    slopes, losses = _logistic(vectors[centers] @ vectors[others].T)
+    places = np.minimum(np.searchsorted(centers, others), len(centers) - 1)
+    own = centers[places] == others
+    slopes[places[own], np.flatnonzero(own)] = 0.0
+    losses[places[own], np.flatnonzero(own)] = 0.0
+    slopes *= weights
+    slopes *= mass[:, None]
     gradient[centers] += slopes @ vectors[others]
     np.add.at(gradient, others, slopes.T @ vectors[centers])
-    return float(np.vdot(weights, losses))
+    return float(mass @ (losses @ weights))
 
 
 class _Adam:
