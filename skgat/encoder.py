@@ -7,18 +7,20 @@ from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
-from sklearn import get_config
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._columns import KINDS, Categories, Numbers, Words, infer_kind
 from ._compat import CallbackSupportMixin, Interval, StrOptions, fit_context, with_callbacks
-from ._frames import as_container, as_pandas, column_names, is_frame, is_numeric
+from ._frames import is_numeric
+from ._output import RecordsOutputMixin, unique_names
 from .exceptions import warn_of_unknown
 from .records import ROLES, constant_within, id_codes, infer_roles, lookup_ids, read_pairs, value_codes
 
 
-class MetadataEncoder(CallbackSupportMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class MetadataEncoder(
+    RecordsOutputMixin, CallbackSupportMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Encode the metadata of a record frame as numbers.
 
     Every column gets a *role* (what it describes) and a *kind* (how its values are understood). Statistics such as
@@ -187,7 +189,7 @@ class MetadataEncoder(CallbackSupportMixin, TransformerMixin, BaseEstimator, aut
             kinds = {column: "drop" if table[column].isna().all() else kind for column, kind in kinds.items()}
             self.kinds_ |= kinds
             self.encoders_[role] = self._fit_table(table, kinds, role)
-        self._names = _unique_names(
+        self._names = unique_names(
             [name for encoders in self.encoders_.values() for encoder in encoders for name in encoder.names],
             taken=(self.model, self.dataset, self.target),
         )
@@ -249,17 +251,7 @@ class MetadataEncoder(CallbackSupportMixin, TransformerMixin, BaseEstimator, aut
         for encoder in (encoder for encoders in self.encoders_.values() for encoder in encoders):
             start, end = end, end + len(encoder.names)
             values[:, start:end] = encoder.encode(features)
-        library = self._output_library()
-        if not pairs.named and library == "default":
-            return values if self.output == "features" else np.column_stack([pairs.models, pairs.datasets, values])
-        index = X.index if isinstance(X, pd.DataFrame) else pairs.features.index
-        frame = pd.DataFrame(values, index=index, columns=self._names, copy=False)
-        if self.output == "records":
-            ids = pd.DataFrame({self.model: pairs.models, self.dataset: pairs.datasets}, index=index)
-            frame = pd.concat([ids, frame], axis=1)
-            if pairs.named and is_frame(X) and self.target in column_names(X):
-                frame[self.target] = as_pandas(X, columns=[self.target])[self.target].to_numpy()
-        return as_container(frame, library)
+        return self._hand_over(X, pairs, values)
 
     def _complete(self, pairs):
         """The columns seen in fit, with what the call leaves open filled from what fit saw of the known ids."""
@@ -283,75 +275,10 @@ class MetadataEncoder(CallbackSupportMixin, TransformerMixin, BaseEstimator, aut
         warn_of_unknown(bare, stacklevel=4)
         return features
 
-    def get_feature_names_out(self, input_features=None):
-        """Names of the columns that `transform` returns, the target left out.
-
-        Parameters
-        ----------
-        input_features : array of str, optional
-            Compared with the columns seen in `fit`; not needed.
-
-        Returns
-        -------
-        array of str
-        """
-        check_is_fitted(self)
-        if input_features is not None:
-            seen = getattr(self, "feature_names_in_", None)
-            if seen is not None and not np.array_equal(seen, input_features):
-                raise ValueError("input_features is not equal to feature_names_in_")
-            if len(input_features) != self.n_features_in_:
-                raise ValueError(
-                    f"input_features should have length equal to number of features ({self.n_features_in_}), "
-                    f"got {len(input_features)}"
-                )
-        ids = [self.model, self.dataset] if self.output == "records" else []
-        return np.array([*ids, *self._names], dtype=object)
-
-    # scikit-learn's own wrapping of transform knows no column that is there or not, as the target is.
-    def set_output(self, *, transform=None):
-        """Choose the library of the frame that `transform` returns.
-
-        Parameters
-        ----------
-        transform : {"default", "pandas", "polars"}, optional
-            ``"default"`` is pandas, and an array for an array. None leaves things as they are.
-
-        Returns
-        -------
-        MetadataEncoder
-            The encoder itself.
-        """
-        if transform not in (None, "default", "pandas", "polars"):
-            raise ValueError(f"Got transform={transform!r}, but expected 'default', 'pandas' or 'polars'.")
-        if transform is not None:
-            self._transform_output = transform
-        return self
-
-    def _output_library(self):
-        return getattr(self, "_transform_output", get_config()["transform_output"])
-
-    def __sklearn_clone__(self):
-        twin = super().__sklearn_clone__()
-        return twin.set_output(transform=getattr(self, "_transform_output", None))
-
 
 def _bare(column):
     role, mark, rest = str(column).partition("__")
     return rest if mark and rest and role in ROLES else str(column)
-
-
-def _unique_names(names, taken):
-    """The names in their order; one that is there already gets a number."""
-    seen = set(taken)
-    unique = []
-    for name in names:
-        fresh, count = name, 2
-        while fresh in seen:
-            fresh, count = f"{name}_{count}", count + 1
-        seen.add(fresh)
-        unique.append(fresh)
-    return unique
 
 
 def _distinct(features, ids, codes, name, role):

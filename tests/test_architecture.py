@@ -36,6 +36,7 @@ FLOORS = {
     "_columns": 2,
     "_entities": 2,
     "_fitted": 2,
+    "_output": 2,
     "_ranking": 2,
     "persistence": 1,
     "_packing": 1,

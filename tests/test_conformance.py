@@ -11,6 +11,7 @@ import skgat
 
 #: Small sizes, for time; everything else is the default.
 _SMALL = {
+    "GraphEmbedder": {"max_iter": 5, "n_components": 4, "random_state": 0},
     "TransferabilityGAT": {"max_iter": 10, "hidden_dim": 8, "n_heads": 2, "n_estimators": 1, "random_state": 0},
 }
 

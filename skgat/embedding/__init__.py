@@ -1,16 +1,17 @@
-"""Vectors of models and datasets: from the structure of architectures, and from the features of a probe model."""
+"""Vectors of models and datasets, learned or measured, for any regressor to read."""
 
 from importlib import import_module
 
 #: Where each public name lives; nothing is imported before it is asked for.
 _HOMES = {
     "Archi2Vec": "architectures",
+    "GraphEmbedder": "graph_embedder",
     "ProbeEncoder": "probes",
     "domain_similarity": "similarity",
     "label_similarity": "similarity",
 }
 
-__all__ = ["Archi2Vec", "ProbeEncoder", "domain_similarity", "label_similarity"]
+__all__ = ["Archi2Vec", "GraphEmbedder", "ProbeEncoder", "domain_similarity", "label_similarity"]
 
 
 def __getattr__(name):
