@@ -40,6 +40,9 @@ _TRUSTED = (
     "skgat.encoder.MetadataEncoder",
     "skgat.gat.estimator.TransferabilityGAT",
     "skgat.gat.inference.FrozenNetwork",
+    "skgat.gat.kernel.KernelRegression",
+    "skgat.gat.kernel.Strengths",
+    "skgat.gat.placement.Placement",
     "skgat.gat.targets.TargetScale",
     "skgat.graph.Graph",
 )

@@ -4,7 +4,6 @@ __all__ = ["TransferabilityGAT"]
 
 from contextlib import contextmanager
 from dataclasses import replace
-from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
@@ -13,16 +12,13 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import CallbackSupportMixin, Interval, StrOptions, fit_context, with_callbacks
+from .._compat import CallbackSupportMixin, fit_context, with_callbacks
 from ..exceptions import warn_of_unknown
 from ..graph import SIDES, build_graph, extend_graph
 from ..records import ROLES, lookup_ids, read_pairs
+from .arguments import CONSTRAINTS, check_arguments
 from .inference import CASES
 from .reading import check_size, read_features
-
-_GATCONV_EXPECTS = {
-    "decoder": "linear", "edge_features": False, "additive": False, "n_neighbors": 0, "feature_dropout": 0
-}  # fmt: skip
 
 
 class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
@@ -70,9 +66,10 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         Loss of a predicted score.
     rank_weight : float, default=2.0
         Weight of the loss on scores centred within each dataset, which is about the ranking alone.
-    target_transform : {"none", "zscore", "rank", "logit"}, default="none"
+    target_transform : {"balanced", "none", "zscore", "rank", "logit"}, default="balanced"
         What is learned: the score, the score standardised within its dataset, the normal quantile of its rank there,
-        or its logit. Predictions always come back in the scale of the scores.
+        its logit, or (``"balanced"``) the standardised score plus a quarter of the rank, which heeds both how badly
+        the worst models fail and the order of the best. Predictions always come back in the scale of the scores.
     n_estimators : int, default=4
         Number of networks, trained together in one pass and averaged.
     learning_rate : float, default=0.005
@@ -97,6 +94,8 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         Seeds weights, hidden edges and dropout. Torch's global random stream is not touched.
     verbose : int, default=0
         Print the loss every so many epochs.
+    kernel_weight : float, default=0.5
+        Share of an exact kernel regression in the prediction; the networks have the rest.
     conv : {"bipartite", "gatconv"}, default="bipartite"
         The attention layer: ours, or the one of the SCG4Trf paper (see :mod:`skgat.presets`).
     additive : bool, default=True
@@ -112,6 +111,8 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         The frozen graph, in numpy.
     network_ : FrozenNetwork
         Weights, node states and decoder terms, in numpy.
+    kernel_ : KernelRegression or None
+        The kernel regression, in numpy.
     models_, datasets_ : array of ids
         The known models and datasets.
     device_ : str
@@ -123,8 +124,9 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     validation_scores_ : list of float
         With early stopping: minus the loss on the held-out edges after each epoch.
     noise_, ranking_noise_ : dict of float
-        Error on hidden edges in training, by what else was hidden; of the scores, and of the scores relative to the
-        others of the dataset. Enter ``predict(return_std=True)`` and ``ranking_std``.
+        Error on edges that were held out of a member's training, by what else was; of the scores, and of the scores
+        relative to the others of the dataset. Enter ``predict(return_std=True)`` and ``ranking_std``, where they grow
+        for models and datasets with few records.
     n_features_in_ : int
         The number of columns of X without the target.
     feature_names_in_ : array of str
@@ -147,41 +149,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     (23,)
     """
 
-    _parameter_constraints = {  # noqa: RUF012
-        "model": [str],
-        "dataset": [str],
-        "target": [str],
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
-        "n_heads": [Interval(Integral, 1, None, closed="left")],
-        "combine": [StrOptions({"concat", "last"})],
-        "decoder": [StrOptions({"bilinear", "linear", "mlp"})],
-        "edge_features": ["boolean"],
-        "n_neighbors": [Interval(Integral, 0, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "feature_dropout": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
-        "edge_dropout": [Interval(Real, 0, 1, closed="left")],
-        "node_dropout": [Interval(Real, 0, 1, closed="left")],
-        "loss": [StrOptions({"huber", "squared_error"})],
-        "rank_weight": [Interval(Real, 0, None, closed="left")],
-        "target_transform": [StrOptions({"none", "zscore", "rank", "logit"})],
-        "n_estimators": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "warm_start": ["boolean"],
-        "device": [str],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-        "conv": [StrOptions({"bipartite", "gatconv"})],
-        "additive": ["boolean"],
-        "schedule": ["boolean"],
-        "duplicates": [StrOptions({"mean", "raise"})],
-    }
+    _parameter_constraints = CONSTRAINTS
 
     def __init__(
         self,
@@ -202,7 +170,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         node_dropout=0.15,
         loss="huber",
         rank_weight=2.0,
-        target_transform="none",
+        target_transform="balanced",
         n_estimators=4,
         learning_rate=5e-3,
         weight_decay=1e-2,
@@ -215,6 +183,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         device="auto",
         random_state=None,
         verbose=0,
+        kernel_weight=0.5,
         conv="bipartite",
         additive=True,
         schedule=True,
@@ -249,6 +218,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+        self.kernel_weight = kernel_weight
         self.conv = conv
         self.additive = additive
         self.schedule = schedule
@@ -286,7 +256,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         """
         from .fitting import prepare, train
 
-        self._check_arguments()
+        check_arguments(self)
         with _all_or_nothing(self):
             start = self.network_.weights if self.warm_start and hasattr(self, "network_") else None
             vars(self).pop("validation_scores_", None)
@@ -345,7 +315,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             The target column, if there is one, is not read.
         return_std : bool, default=False
             Whether to return standard deviations too: how far the networks of the ensemble disagree, and the error
-            that they made on hidden edges.
+            that they made on records that were held out in ``fit``.
 
         Returns
         -------
@@ -354,7 +324,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             Only if ``return_std``.
         """
         check_is_fitted(self)
-        values, std, unknown = self._predict(X, self.noise_)
+        values, std, unknown = self._predict(X)
         warn_of_unknown(unknown)
         return (values, std) if return_std else values
 
@@ -372,22 +342,32 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         std : array of shape (n_records,)
         """
         check_is_fitted(self)
-        return self._predict(X, self.ranking_noise_)[1]
+        return self._predict(X, ranking=True)[1]
 
-    def _predict(self, X, noise):
+    def _predict(self, X, ranking=False):
         pairs = read_pairs(self, X, reset=False, missing=True)
         tables, unknown = read_features(self.graph_, self.network_.scaling, pairs)
-        network = self.network_
-        codes, terms = {}, {}
+        network, regression = self.network_, self.kernel_
+        codes, terms, exact = {}, {}, {}
+        scaled = {role: network.scale(role, tables[role]) for role in ROLES}
         for side, ids in (("model", pairs.models), ("dataset", pairs.datasets)):
             codes[side] = lookup_ids(getattr(self.graph_, f"{side}s"), ids)
-            terms[side] = self._terms(side, codes[side], tables[side])
-        members = network.predict(terms["model"], terms["dataset"], network.scale("pair", tables["pair"]))
+            terms[side] = self._terms(side, codes[side], scaled[side])
+            if regression is not None:
+                exact[side] = regression.of_nodes(side, codes[side], scaled[side])
+        members = network.predict(terms["model"], terms["dataset"], scaled["pair"])
+        values, variance = members.mean(axis=0), members.var(axis=0)
+        if regression is not None:
+            share = network.config["kernel_weight"]
+            values = (1.0 - share) * values + share * regression.predict(**exact, pair_features=scaled["pair"])
+            variance = (1.0 - share) ** 2 * variance
+        noise = self.ranking_noise_ if ranking else self.noise_
         case = 1 * (codes["dataset"] < 0) + 2 * (codes["model"] < 0)
-        error = np.array([noise[name] for name in CASES])[case]
-        values, std = members.mean(axis=0), np.sqrt(members.var(axis=0) + error**2)
-        scaled = network.scale("dataset", tables["dataset"])
-        return *self.target_scale_.inverse(values, std, codes["dataset"], scaled), unknown
+        error = np.array([noise[name] for name in CASES])[case] ** 2
+        for side in SIDES:
+            error *= np.where(codes[side] < 0, 1.0, network.scarcity[side][codes[side]])
+        std = np.sqrt(variance + error)
+        return *self.target_scale_.inverse(values, std, codes["dataset"], scaled["dataset"], ranking), unknown
 
     def score(self, X, y=None, sample_weight=None):
         """The coefficient of determination of the predictions.
@@ -456,28 +436,17 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             ]
         return pd.concat(frames, ignore_index=True)
 
-    def _check_arguments(self):
-        if self.conv == "gatconv":
-            for name, value in _GATCONV_EXPECTS.items():
-                if getattr(self, name) != value:
-                    raise ValueError(
-                        f'Got {name}={getattr(self, name)!r}, but conv="gatconv" expects {name}={value!r}.'
-                    )
-        from .runtime import resolve_device
-
-        resolve_device(self.device)
-
-    def _terms(self, side, codes, table):
+    def _terms(self, side, codes, features):
         """The decoder terms of one end of each pair."""
         network = self.network_
         new = codes < 0
         terms = network.terms[side][:, codes].astype(np.float64)
         if new.any():
-            rows, inverse = np.unique(table[new], axis=0, return_inverse=True)
+            rows, inverse = np.unique(features[new], axis=0, return_inverse=True)
             # The known nodes are looked at only where similar ones are listened to.
             known = getattr(self.graph_, f"{side}_features")
             known = network.scale(side, known if network.config["n_neighbors"] else known[:0])
-            attached = network.attach(side, network.scale(side, rows), known)
+            attached = network.attach(side, rows, known)
             terms[:, new] = attached[:, inverse.reshape(-1)]
         return terms
 

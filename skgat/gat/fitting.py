@@ -10,11 +10,14 @@ import torch
 
 from ..graph import SIDES, Graph, neighbors
 from ..records import ROLES, lookup_ids
+from .calibration import draw_folds, noise_of, scarcity
 from .edges import DenseEdges, choose_layout
 from .inference import CASES, FrozenNetwork
+from .kernel import solve
 from .module import Inputs, make_network
 from .runtime import as_tensor, make_generator, one_thread, resolve_device, to_numpy
-from .targets import TargetScale, fit_target
+from .strengths import choose_strengths
+from .targets import TargetScale, fit_target, normal_scale
 from .trainer import Trainer
 
 #: Rank of the bilinear interaction and width of the mlp decoder.
@@ -56,7 +59,7 @@ def prepare(estimator, graph, scaling=None):
     config = {
         name: getattr(estimator, name)
         for name in ("conv", "additive", "edge_features", "hidden_dim", "n_layers", "n_heads", "combine", "decoder",
-                     "n_neighbors", "n_estimators", "dropout")
+                     "n_neighbors", "n_estimators", "dropout", "kernel_weight")
     }  # fmt: skip
     config |= {f"blank_{role}": _blank_share(estimator.feature_dropout, graph, role) for role in ROLES}
     config |= {f"n_{role}_features": features[role].shape[1] for role in ROLES}
@@ -86,35 +89,72 @@ def train(estimator, task, seed, start, context, X, y):
     X, y
         What callbacks are given.
     """
-    device = resolve_device(estimator.device)
-    names = ("learning_rate", "weight_decay", "max_iter", "edge_dropout", "node_dropout", "loss", "rank_weight",
-             "schedule")  # fmt: skip
-    trainer = Trainer(
-        task.graph,
-        task.features,
-        task.near,
-        task.target,
-        task.config,
-        {name: getattr(estimator, name) for name in names},
-        choose_layout,
-        device,
-        seed,
-        weights=_matching(start, task.config, seed),
-        validation=_hold_out(estimator, task.graph, seed) if estimator.early_stopping else None,
-    )
+    graph, ours = task.graph, estimator.conv == "bipartite"
+    folds = None
+    if ours:
+        folds = draw_folds(
+            graph, estimator.n_estimators, estimator.target_transform, task.features["dataset"], seed
+        )  # fmt: skip
+    strengths = choose_strengths(graph, task.features, task.target, seed) if estimator.kernel_weight else None
+    trainer = _trainer(estimator, task, folds, seed, start)
     small = isinstance(trainer.inputs.edges, DenseEdges)
     with one_thread() if small else nullcontext():
-        _run_epochs(estimator, trainer, task, context, X, y)
+        _run_epochs(estimator, trainer, task, strengths, context, X, y)
         trainer.restore_best()
-        noise, ranking_noise = (_complete(errors) for errors in trainer.hidden_errors())
+        predictions = to_numpy(trainer.predictions()).astype(np.float64)
     trainer.finalize()
-    fitted = _fitted(trainer, task) | {"noise_": noise, "ranking_noise_": ranking_noise}
+    fitted = _fitted(trainer, task, strengths)
+    noise, ranking_noise = _noise(task, folds, predictions, strengths)
+    fitted |= {"noise_": noise, "ranking_noise_": ranking_noise}
     if estimator.early_stopping:
         fitted["validation_scores_"] = trainer.scores
     return fitted
 
 
-def _run_epochs(estimator, trainer, task, context, X, y):
+def _trainer(estimator, task, folds, seed, start):
+    names = ("learning_rate", "weight_decay", "max_iter", "edge_dropout", "node_dropout", "loss", "rank_weight",
+             "schedule")  # fmt: skip
+    return Trainer(
+        task.graph,
+        task.features,
+        task.near,
+        task.target if folds is None else np.stack([fold.target for fold in folds]),
+        task.config,
+        {name: getattr(estimator, name) for name in names},
+        choose_layout,
+        resolve_device(estimator.device),
+        seed,
+        weights=_matching(start, task.config, seed),
+        validation=_hold_out(estimator, task.graph, seed) if estimator.early_stopping else None,
+        folds=None if folds is None else np.stack([fold.held for fold in folds]),
+    )
+
+
+def _noise(task, folds, predictions, strengths):
+    """Errors on what each member did not hear of; on what it learned where nothing was held out."""
+    graph, share = task.graph, task.config["kernel_weight"]
+    if folds is None:
+        error = normal_scale(task.target - predictions.mean(axis=0))
+        return dict.fromkeys(CASES, error), dict.fromkeys(CASES, error)
+    disagreement = (1.0 - share) ** 2 * predictions.var(axis=0)
+    if strengths is not None:
+        told = [solve(fold.graph, _of_edges(task, ~fold.held), fold.target[~fold.held], strengths) for fold in folds]
+        regressions = np.stack([_on_edges(head, graph, task.features["pair"]) for head in told])
+        predictions = (1.0 - share) * predictions + share * regressions
+    return noise_of(graph, task.target, task.scale, folds, predictions, disagreement)
+
+
+def _of_edges(task, rows):
+    return task.features | {"pair": task.features["pair"][rows]}
+
+
+def _on_edges(head, graph, pair_features):
+    return head.predict(
+        head.terms["model"][graph.edge_models], head.terms["dataset"][graph.edge_datasets], pair_features
+    )
+
+
+def _run_epochs(estimator, trainer, task, strengths, context, X, y):
     patience, best = 0, -np.inf
     for number in range(1, estimator.max_iter + 1):
         epoch = context.subcontext(task_name="epoch")
@@ -123,7 +163,7 @@ def _run_epochs(estimator, trainer, task, context, X, y):
         if estimator.verbose and number % int(estimator.verbose) == 0:
             print(f"epoch {number:>4}  loss {loss:.5f}")
         stop = epoch.call_on_fit_task_end(
-            estimator=estimator, X=X, y=y, reconstruction_attributes=lambda: _fitted(trainer, task)
+            estimator=estimator, X=X, y=y, reconstruction_attributes=lambda: _fitted(trainer, task, strengths)
         )
         if estimator.early_stopping:
             score = trainer.validate()
@@ -134,11 +174,12 @@ def _run_epochs(estimator, trainer, task, context, X, y):
             break
 
 
-def _fitted(trainer, task):
+def _fitted(trainer, task, strengths):
     trained = {side: getattr(task.graph, f"{side}s") for side in SIDES}
     return {
         "graph_": task.graph,
         "network_": _freeze(trainer.network, trainer.inputs, task, trained),
+        "kernel_": _regression(task, strengths),
         "target_scale_": task.scale,
         "noise_": dict.fromkeys(CASES, 0.0),
         "ranking_noise_": dict.fromkeys(CASES, 0.0),
@@ -148,11 +189,8 @@ def _fitted(trainer, task):
     }
 
 
-def _complete(noise):
-    """A case that training did not meet takes the largest error that it did meet."""
-    met = [error for error in noise.values() if np.isfinite(error)]
-    largest = max(met, default=0.0)
-    return {case: float(error) if np.isfinite(error) else largest for case, error in noise.items()}
+def _regression(task, strengths):
+    return None if strengths is None else solve(task.graph, task.features, task.target, strengths)
 
 
 def _matching(start, config, seed):
@@ -202,6 +240,10 @@ def _freeze(network, inputs, task, trained):
         mean=to_numpy(mean),
         levels={side: to_numpy(levels[side]) for side in SIDES},
         terms={side: to_numpy(terms[side]) for side in SIDES},
+        scarcity={
+            "model": scarcity(np.bincount(task.graph.edge_models, minlength=task.graph.n_models)),
+            "dataset": scarcity(np.bincount(task.graph.edge_datasets, minlength=task.graph.n_datasets)),
+        },
     )
 
 
@@ -221,7 +263,8 @@ def refresh(estimator, graph):
     """The fitted attributes over a graph that has grown."""
     network, inputs, task = _rebuild(estimator, graph)
     frozen = _freeze(network, inputs, task, estimator.network_.trained)
-    return {"graph_": graph, "target_scale_": task.scale, "network_": frozen}
+    regression = _regression(task, estimator.kernel_ and estimator.kernel_.strengths)
+    return {"graph_": graph, "target_scale_": task.scale, "network_": frozen, "kernel_": regression}
 
 
 def attention_weights(estimator, graph):

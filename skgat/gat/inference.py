@@ -40,6 +40,8 @@ class FrozenNetwork:
         The states of the known nodes at all levels, by side.
     terms : dict of arrays of shape (n_members, n_nodes, n_terms)
         Their decoder terms, by side.
+    scarcity : dict of arrays of shape (n_nodes,)
+        By side: how much the variance of an error grows for want of records.
     """
 
     config: dict
@@ -49,6 +51,7 @@ class FrozenNetwork:
     mean: np.ndarray
     levels: dict
     terms: dict
+    scarcity: dict
 
     def scale(self, side, features):
         """Features in the units of training."""

@@ -17,6 +17,8 @@ _PAPER = {
     "n_heads": 1,
     "decoder": "linear",
     "loss": "squared_error",
+    "target_transform": "none",
+    "kernel_weight": 0.0,
     "rank_weight": 0.0,
     "n_estimators": 1,
     "learning_rate": 5e-3,

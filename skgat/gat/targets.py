@@ -1,6 +1,6 @@
 """What is learned in place of the raw scores, and the way back to their own scale."""
 
-__all__ = ["TargetScale", "fit_target"]
+__all__ = ["TargetScale", "fit_target", "normal_scale"]
 
 from dataclasses import dataclass
 
@@ -8,10 +8,19 @@ import numpy as np
 from scipy.special import expit, logit, ndtri
 from scipy.stats import rankdata
 
-#: Records of the average dataset that are added to each one's own when its level and spread are estimated.
-_PRIOR_RECORDS = 2.0
-_RIDGE = 1.0
+from .placement import Placement, place
+
+#: Records of the average dataset that are added to each one's own when its level and its spread are estimated.
+_PRIOR_LEVEL = 0.3
+_PRIOR_SPREAD = 2.0
+_PRIOR_MODEL = 1.0
+#: Variance of a standardised score that is not the model's, as a start for how wide a few scores should lie.
+_REST = 0.3
+_SWEEPS = 10
 _LOGIT_MARGIN = 0.005
+#: How much of the rank goes with the z-score in the balanced target.
+_RANK_SHARE = 0.25
+_WITHIN_DATASETS = ("balanced", "zscore", "rank")
 
 
 @dataclass(frozen=True)
@@ -20,27 +29,30 @@ class TargetScale:
 
     Attributes
     ----------
-    kind : {"none", "zscore", "rank", "logit"}
+    kind : {"balanced", "none", "zscore", "rank", "logit"}
     center, scale : float
         The target is standardised by these in the end.
+    slope : float
+        What a step of the target is worth in spreads of a dataset.
     bounds : tuple of float
         The range of the scores, for ``logit`` and for a sigmoid decoder.
     levels, spreads : arrays of shape (n_datasets,)
-        Of each dataset's scores; zeros and ones unless ``zscore`` or ``rank``.
-    coefficients : array of shape (n_dataset_features + 1, 2)
-        Level and log spread of an unknown dataset from its features, a constant last.
+        Of each dataset's scores; zeros and ones where the target is not about the order within datasets.
+    placement : Placement or None
+        Level and log spread of an unknown dataset from its features.
     """
 
     kind: str
     center: float
     scale: float
+    slope: float
     bounds: tuple
     levels: np.ndarray
     spreads: np.ndarray
-    coefficients: np.ndarray
+    placement: Placement | None
 
     def of_datasets(self, codes, features):
-        """Level and spread of the dataset of each pair.
+        """Level and spread of the dataset of each pair, and how far off the level may be.
 
         Parameters
         ----------
@@ -49,22 +61,52 @@ class TargetScale:
         features : array of shape (n_pairs, n_dataset_features)
             Scaled; read for unknown datasets only.
         """
-        guess = features @ self.coefficients[:-1] + self.coefficients[-1]
-        known = codes >= 0
-        level = np.where(known, self.levels[codes], guess[:, 0])
-        spread = np.where(known, self.spreads[codes], np.exp(guess[:, 1]))
-        return level, spread
+        level, spread, error = self.levels[codes], self.spreads[codes], np.zeros(len(codes))
+        new = codes < 0
+        if self.placement is not None and new.any():
+            guess = self.placement.predict(features[new])
+            level[new], spread[new], error[new] = guess[:, 0], np.exp(guess[:, 1]), self.placement.errors[0]
+        elif new.any():
+            level[new], spread[new] = 0.0, 1.0
+        return level, spread, error
 
-    def inverse(self, values, std, codes, features):
-        """Predictions and their standard deviations in the scores' own scale."""
-        level, spread = self.of_datasets(codes, features)
-        values = level + spread * (values * self.scale + self.center)
-        std = std * spread * self.scale
+    def inverse(self, values, std, codes, features, ranking=False):
+        """Predictions and their standard deviations in the scores' own scale.
+
+        With ``ranking`` the deviations leave out what all models on a dataset have in common.
+        """
+        level, spread, error = self.of_datasets(codes, features)
+        values = level + spread * self.slope * (values * self.scale + self.center)
+        std = std * spread * self.slope * self.scale
         if self.kind == "logit":
             low, high = self.bounds
             share = expit(values)
             return low + (high - low) * share, std * (high - low) * share * (1.0 - share)
-        return values, std
+        return values, std if ranking else np.hypot(std, error)
+
+    def errors(self, graph, target, values, other, known):
+        """How far predictions of all edges are off, in the units of training.
+
+        Parameters
+        ----------
+        graph : Graph
+            The one that this scale was fitted to.
+        target, values : arrays of shape (n_edges,)
+            What was learned in the units of this scale, and what is predicted in the units of ``other``.
+        other : TargetScale
+            Fitted to some of the edges.
+        known : boolean array of shape (n_edges,)
+            Whether the dataset of the edge had any edge among those. For the others the level is taken as it is: how
+            far it may be off is known apart.
+        """
+        guess = values * other.scale + other.center
+        unit = self.scale or 1.0
+        if self.kind not in _WITHIN_DATASETS:
+            return target - (guess - self.center) / unit
+        codes = graph.edge_datasets
+        level = np.where(known, other.levels[codes], self.levels[codes])
+        standard = (graph.scores - level) / other.spreads[codes]
+        return (standard - other.slope * guess) / (self.slope * unit)
 
 
 def fit_target(kind, graph, dataset_features, sigmoid=False):
@@ -72,7 +114,7 @@ def fit_target(kind, graph, dataset_features, sigmoid=False):
 
     Parameters
     ----------
-    kind : {"none", "zscore", "rank", "logit"}
+    kind : {"balanced", "none", "zscore", "rank", "logit"}
     graph : Graph
     dataset_features : array of shape (n_datasets, n_features)
         Scaled.
@@ -85,21 +127,21 @@ def fit_target(kind, graph, dataset_features, sigmoid=False):
     scale : TargetScale
     """
     scores, weights = graph.scores, graph.weights
-    levels, spreads = np.zeros(graph.n_datasets), np.ones(graph.n_datasets)
-    coefficients = np.zeros((dataset_features.shape[1] + 1, 2))
-    bounds = (0.0, 1.0)
+    levels, spreads, placement = np.zeros(graph.n_datasets), np.ones(graph.n_datasets), None
+    bounds, slope = (0.0, 1.0), 1.0
     if kind == "logit" or sigmoid:
         bounds = _bounds(scores, strict=kind == "logit")
     if kind == "logit":
         share = (scores - bounds[0]) / (bounds[1] - bounds[0])
         values = logit(np.clip(share, _LOGIT_MARGIN, 1.0 - _LOGIT_MARGIN))
-    elif kind in ("zscore", "rank"):
+    elif kind in _WITHIN_DATASETS:
         levels, spreads = _dataset_moments(graph)
-        coefficients = _ridge(dataset_features, np.column_stack([levels, np.log(spreads)]))
-        if kind == "zscore":
-            values = (scores - levels[graph.edge_datasets]) / spreads[graph.edge_datasets]
-        else:
-            values = _normal_ranks(graph)
+        seen = np.bincount(graph.edge_datasets, minlength=graph.n_datasets) > 0
+        placement = place(dataset_features[seen], np.column_stack([levels, np.log(spreads)])[seen])
+        if not seen.all():
+            guess = placement.predict(dataset_features[~seen])
+            levels[~seen], spreads[~seen] = guess[:, 0], np.exp(guess[:, 1])
+        values, slope = _within_datasets(kind, graph, levels, spreads)
     else:
         values = scores
     if sigmoid:
@@ -109,8 +151,22 @@ def fit_target(kind, graph, dataset_features, sigmoid=False):
         scale = float(np.sqrt(np.average((values - center) ** 2, weights=weights)))
         # Scores that differ by rounding only are constant, and so is what is predicted.
         scale = scale if scale > 1e-12 * max(abs(center), 1e-300) else 0.0
-    fitted = TargetScale(kind, float(center), float(scale), bounds, levels, spreads, coefficients)
+    fitted = TargetScale(kind, float(center), float(scale), float(slope), bounds, levels, spreads, placement)
     return (values - center) / (scale or 1.0), fitted
+
+
+def normal_scale(errors):
+    """The standard deviation of the normal distribution whose 80 % and 95 % intervals suit such errors.
+
+    Errors of recommenders have heavy tails, so that no normal distribution has both intervals. This one has the 95 %
+    interval that covers as much as it says, unless the 80 % interval would then cover more than 84 %. A few errors say
+    nothing of tails; there it is the root mean square.
+    """
+    errors = np.abs(errors)
+    if len(errors) < 40:
+        return float(np.sqrt(np.mean(errors**2))) if len(errors) else np.nan
+    inner, most, outer = np.quantile(errors, [0.8, 0.84, 0.95]) / ndtri([0.9, 0.9, 0.975])
+    return float(np.clip(outer, inner, most))
 
 
 def _bounds(scores, strict):
@@ -127,16 +183,54 @@ def _bounds(scores, strict):
 
 
 def _dataset_moments(graph):
-    codes, weights = graph.edge_datasets, graph.weights
-    mass = np.bincount(codes, weights, graph.n_datasets)
-    center = np.average(graph.scores, weights=weights)
-    sums = np.bincount(codes, weights * (graph.scores - center), graph.n_datasets)
-    means = center + sums / mass
-    squared = weights * (graph.scores - means[codes]) ** 2
-    within = np.bincount(codes, squared, graph.n_datasets)
-    prior = max(squared.sum() / weights.sum(), 1e-24)
-    levels = center + sums / (mass + _PRIOR_RECORDS)
-    return levels, np.sqrt((within + _PRIOR_RECORDS * prior) / (mass + _PRIOR_RECORDS))
+    """Level and spread of each dataset, from what its models do elsewhere as far as that is known.
+
+    A dataset on which only good models were tried is not an easy one: score = level + spread x (model effect + rest),
+    by turns for one factor after the other.
+    """
+    scores, weights = graph.scores, graph.weights / graph.weights.mean()
+    datasets, models = graph.edge_datasets, graph.edge_models
+    mass = np.bincount(datasets, weights, graph.n_datasets)
+    model_mass = np.bincount(models, weights, graph.n_models)
+    seen = mass > 0
+    floor = max(1e-12 * np.abs(scores).max(), 1e-140)
+
+    def total(values):
+        return np.bincount(datasets, weights * values, graph.n_datasets)
+
+    overall = np.average(scores, weights=weights)
+    levels = overall + total(scores - overall) / (mass + _PRIOR_SPREAD)
+    spreads = np.full(
+        graph.n_datasets, max(np.sqrt(np.average((scores - levels[datasets]) ** 2, weights=weights)), floor)
+    )
+    for _ in range(_SWEEPS):
+        standard = (scores - levels[datasets]) / spreads[datasets]
+        effects = np.bincount(models, weights * standard, graph.n_models) / (model_mass + _PRIOR_MODEL)
+        effects -= effects.mean()
+        variance = effects.var() + _REST
+        rest = scores - overall - spreads[datasets] * effects[models]
+        levels = overall + (total(rest) + _PRIOR_LEVEL * (levels - overall).mean()) / (mass + _PRIOR_LEVEL)
+        squares = total((scores - levels[datasets]) ** 2)
+        expected = total(effects[models] ** 2 + _REST)
+        ratios = np.maximum(squares[seen] / expected[seen], floor**2)
+        typical = max(np.exp(np.average(np.log(ratios), weights=mass[seen])), floor**2)
+        spreads = np.sqrt((squares + _PRIOR_SPREAD * typical * variance) / (expected + _PRIOR_SPREAD * variance))
+    return levels, spreads
+
+
+def _within_datasets(kind, graph, levels, spreads):
+    """The target within datasets, and the slope of the z-scores on it."""
+    standard = (graph.scores - levels[graph.edge_datasets]) / spreads[graph.edge_datasets]
+    if kind == "zscore":
+        return standard, 1.0
+    counts = np.bincount(graph.edge_datasets, minlength=graph.n_datasets)[graph.edge_datasets]
+    values = _normal_ranks(graph)
+    if kind == "balanced":
+        # The rank among a few is worth less.
+        values = standard + _RANK_SHARE * values * np.sqrt(counts / (counts + _PRIOR_SPREAD))
+    squared = np.average(values**2, weights=graph.weights)
+    slope = np.average(values * standard, weights=graph.weights) / squared if squared > 0 else 1.0
+    return values, slope
 
 
 def _normal_ranks(graph):
@@ -146,9 +240,3 @@ def _normal_ranks(graph):
     for start, stop in zip(starts, [*starts[1:], graph.n_edges], strict=True):
         values[start:stop] = rankdata(graph.scores[start:stop]) / (stop - start + 1)
     return ndtri(values)
-
-
-def _ridge(features, values):
-    center = values.mean(axis=0)
-    gram = features.T @ features + _RIDGE * np.eye(features.shape[1])
-    return np.vstack([np.linalg.solve(gram, features.T @ (values - center)), center])

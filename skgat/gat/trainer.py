@@ -9,14 +9,12 @@ from functools import partial
 import torch
 import torch.nn.functional as nnf
 
-from .inference import CASES
 from .module import Inputs, make_network
 from .runtime import as_tensor, make_generator
 
 #: At least this share of the edges is hidden in a step when scores travel along edges: an edge that is supervised
 #: must not be heard of, or the score would be an input to its own prediction.
 _LEAST_HIDDEN = 0.1
-_CALIBRATION_STEPS = 16
 
 
 def _one_cycle(step, n_steps):
@@ -38,8 +36,8 @@ class Trainer:
         Scaled features: ``model``, ``dataset`` (one row a node) and ``pair`` (one row an edge).
     near : dict of (indices, distances)
         The nearest nodes of the same kind, by side.
-    target : array of shape (n_edges,)
-        What is learned, standardised.
+    targets : array of shape (n_edges,) or (n_members, n_edges)
+        What is learned, standardised; each member may learn its own.
     config : dict
     settings : dict
         Learning rate and the like.
@@ -51,11 +49,14 @@ class Trainer:
         Where to start from.
     validation : boolean array of shape (n_edges,), optional
         Edges to hold out for early stopping.
+    folds : boolean array of shape (n_members, n_edges), optional
+        Edges that a member never hears of, to see afterwards what it says of them.
     """
 
     def __init__(
-        self, graph, features, near, target, config, settings, layout, device, seed, weights=None, validation=None
-    ):
+        self, graph, features, near, targets, config, settings, layout, device, seed, weights=None, validation=None,
+        folds=None,
+    ):  # fmt: skip
         self.config, self.settings, self.device = config, settings, device
         # The draws that fix the weights come from the CPU, so that they are the same on every device.
         self.network = make_network(config, make_generator(seed, "cpu")).to(device)
@@ -66,16 +67,20 @@ class Trainer:
         edges = layout(graph, device)
         identity = {"model": range(graph.n_models), "dataset": range(graph.n_datasets)}
         self.inputs = Inputs(graph, features, near, edges, identity, device)
-        self.target = edges.place(as_tensor(target, device))[None]
-        held = torch.zeros(graph.n_edges, dtype=torch.bool, device=device)
-        if validation is not None:
-            held = as_tensor(validation, device, torch.bool)
-        self.held = edges.place(held.float()) > 0
-        self.training = edges.present & ~self.held
+        self.targets = edges.place(as_tensor(targets, device).reshape(-1, graph.n_edges))
+        self.held = self._mask(validation)[0]
+        self.training = edges.present & ~self.held & ~self._mask(folds)
         self._leaks = config["edge_features"] or config["additive"]
         self._hides = self._leaks or settings["edge_dropout"] > 0
         self._start_optimizer()
         self.best_score, self.best_state, self.losses, self.scores = -float("inf"), None, [], []
+
+    def _mask(self, chosen):
+        """Chosen edges (by member) on the edges; none are by default."""
+        edges = self.inputs.edges
+        if chosen is None:
+            return torch.zeros_like(edges.present)[None]
+        return edges.place(as_tensor(chosen, self.device).reshape(-1, chosen.shape[-1])) > 0
 
     def _start_optimizer(self):
         settings = self.settings
@@ -104,7 +109,7 @@ class Trainer:
     def draw_hidden(self):
         """Which edges each member is not told of in this step."""
         share = self._share_hidden()
-        shape = self.training.shape
+        shape = self.training.shape[1:]
         hidden = self._uniform(*shape) < share.reshape((-1,) + (1,) * len(shape))
         sizes, whole = self.inputs.sizes, self.settings["node_dropout"]
         if whole:
@@ -119,9 +124,9 @@ class Trainer:
             hidden = self.draw_hidden()
             visible, supervised = self.training & ~hidden, self.training & hidden
         else:
-            visible = supervised = self.training.expand(self.config["n_estimators"], *self.training.shape)
-        out = self.network(self.inputs, self.target, visible, self.generator)
-        losses = self._loss(out, supervised)
+            visible = supervised = self._all_in_training()
+        out = self.network(self.inputs, self.targets, visible, self.generator)
+        losses = self._loss(out, self.targets, supervised)
         self.optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0 * len(losses))
@@ -131,11 +136,14 @@ class Trainer:
         self.losses.append(float(losses.detach().mean()))
         return self.losses[-1]
 
-    def _loss(self, out, supervised):
+    def _all_in_training(self):
+        return self.training.expand(self.config["n_estimators"], *self.training.shape[1:])
+
+    def _loss(self, out, targets, supervised):
         edges, settings = self.inputs.edges, self.settings
         weights = supervised * edges.weights
         mass = edges.total(weights, "model").sum(-1).clamp(min=1e-9)
-        error = (out - self.target) * supervised
+        error = (out - targets) * supervised
         if settings["loss"] == "huber":
             pointwise = nnf.huber_loss(error, torch.zeros_like(error), reduction="none", delta=0.5)
         else:
@@ -153,10 +161,8 @@ class Trainer:
     def validate(self):
         """Score the held-out edges, higher is better, and keep the state if it is the best so far."""
         self.network.eval()
-        members = self.config["n_estimators"]
-        visible = self.training.expand(members, *self.training.shape)
-        out = self.network(self.inputs, self.target, visible).mean(0, keepdim=True)
-        score = -float(self._loss(out, self.held[None]).item())
+        out = self.network(self.inputs, self.targets, self._all_in_training()).mean(0, keepdim=True)
+        score = -float(self._loss(out, self.targets.mean(0, keepdim=True), self.held[None]).item())
         self.scores.append(score)
         if score > self.best_score:
             self.best_score, self.best_state = score, copy.deepcopy(self.network.state_dict())
@@ -168,46 +174,15 @@ class Trainer:
             self.network.load_state_dict(self.best_state)
 
     @torch.no_grad()
-    def hidden_errors(self):
-        """Root mean squared errors of the ensemble's mean on hidden edges, by what else is hidden.
+    def predictions(self):
+        """What each member says of every edge when it hears of those that it was trained on.
 
         Returns
         -------
-        errors, ranking_errors : dict of float
-            Of the scores, and of the scores relative to the other hidden ones of their dataset; by the names in
-            ``CASES``: only edges are hidden, or the dataset, the model or both have no record left.
+        tensor of shape (n_members, n_edges)
         """
         self.network.eval()
-        members, edges = self.config["n_estimators"], self.inputs.edges
-        sums, ranking_sums = torch.zeros(2, len(CASES))
-        counts, ranking_counts = torch.zeros(2, len(CASES))
-        for _ in range(_CALIBRATION_STEPS):
-            hidden, visible = self._split_for_errors()
-            out = self.network(self.inputs, self.target, visible.expand(members, *visible.shape[1:])).mean(0)
-            seen = {side: edges.total(visible.float(), side) > 0 for side in self.inputs.sizes}
-            case = edges.spread(2 * (~seen["model"]).int(), (~seen["dataset"]).int())
-            weights = hidden * edges.weights
-            error = (out - self.target) * hidden
-            of_dataset = edges.total(weights, "dataset").clamp(min=1e-9)
-            nothing = torch.zeros_like(edges.total(weights, "model"))
-            centred = error - edges.spread(nothing, edges.total(error * weights, "dataset") / of_dataset)
-            # A mean over n takes one n-th of the freedom.
-            freedom = weights - weights.square() / edges.spread(nothing, of_dataset)
-            for number in range(len(CASES)):
-                where = case == number
-                sums[number] += (error.square() * weights * where).sum().cpu()
-                counts[number] += (weights * where).sum().cpu()
-                ranking_sums[number] += (centred.square() * weights * where).sum().cpu()
-                ranking_counts[number] += (freedom * where).sum().cpu()
-        errors = [(sums / counts).sqrt(), (ranking_sums / ranking_counts).sqrt()]
-        return tuple(dict(zip(CASES, found.tolist(), strict=True)) for found in errors)
-
-    def _split_for_errors(self):
-        if not self._hides:
-            # Nothing was ever hidden: what is left is how well the training scores are met.
-            return self.training[None], self.training[None]
-        hidden = self.draw_hidden()[:1] & self.training
-        return hidden, self.training & ~hidden
+        return self.inputs.edges.take(self.network(self.inputs, self.targets, self._all_in_training()))
 
     def finalize(self):
         """Drop the optimizer and what else only training needs."""

@@ -1,0 +1,63 @@
+"""What the arguments of the estimator may be."""
+
+__all__ = ["CONSTRAINTS", "check_arguments"]
+
+from numbers import Integral, Real
+
+from .._compat import Interval, StrOptions
+
+CONSTRAINTS = {
+    "model": [str],
+    "dataset": [str],
+    "target": [str],
+    "hidden_dim": [Interval(Integral, 1, None, closed="left")],
+    "n_layers": [Interval(Integral, 1, None, closed="left")],
+    "n_heads": [Interval(Integral, 1, None, closed="left")],
+    "combine": [StrOptions({"concat", "last"})],
+    "decoder": [StrOptions({"bilinear", "linear", "mlp"})],
+    "edge_features": ["boolean"],
+    "n_neighbors": [Interval(Integral, 0, None, closed="left")],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "feature_dropout": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
+    "edge_dropout": [Interval(Real, 0, 1, closed="left")],
+    "node_dropout": [Interval(Real, 0, 1, closed="left")],
+    "loss": [StrOptions({"huber", "squared_error"})],
+    "rank_weight": [Interval(Real, 0, None, closed="left")],
+    "target_transform": [StrOptions({"balanced", "none", "zscore", "rank", "logit"})],
+    "n_estimators": [Interval(Integral, 1, None, closed="left")],
+    "learning_rate": [Interval(Real, 0, None, closed="neither")],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "max_iter": [Interval(Integral, 1, None, closed="left")],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "warm_start": ["boolean"],
+    "device": [str],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+    "kernel_weight": [Interval(Real, 0, 1, closed="both")],
+    "conv": [StrOptions({"bipartite", "gatconv"})],
+    "additive": ["boolean"],
+    "schedule": ["boolean"],
+    "duplicates": [StrOptions({"mean", "raise"})],
+}
+
+#: What the network of the paper cannot do otherwise.
+_GATCONV_EXPECTS = {
+    "decoder": "linear", "edge_features": False, "additive": False, "n_neighbors": 0, "feature_dropout": 0,
+    "kernel_weight": 0,
+}  # fmt: skip
+
+
+def check_arguments(estimator):
+    """Refuse arguments that do not go together."""
+    if estimator.conv == "gatconv":
+        for name, value in _GATCONV_EXPECTS.items():
+            if getattr(estimator, name) != value:
+                raise ValueError(
+                    f'Got {name}={getattr(estimator, name)!r}, but conv="gatconv" expects {name}={value!r}.'
+                )
+    from .runtime import resolve_device
+
+    resolve_device(estimator.device)

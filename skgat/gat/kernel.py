@@ -1,0 +1,229 @@
+"""Kernel regression of scores on models and datasets, in numpy alone; it stands beside the networks.
+
+The covariance of two records is a sum of products of a part about their models and a part about their datasets. A part
+says "the same node", "nodes with similar features" or nothing, so that the sum holds effects of nodes, effects of their
+features, and how one side's features act on the other side. Similarities are held by a few leading directions, which
+makes everything linear in the number of records, and a pair's prediction an inner product of two short vectors.
+"""
+
+__all__ = ["COMPONENTS", "KernelRegression", "Strengths", "similarity", "solve"]
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from ..graph import SIDES
+from ..records import ROLES
+
+#: The summands of the covariance: what is compared of the models and of the datasets.
+COMPONENTS = (
+    "same model", "similar models", "same dataset", "similar datasets", "similar both",
+    "same model on similar datasets", "similar models on same dataset", "similar pairs", "linear pairs",
+)  # fmt: skip
+#: A similarity is held by at most this many directions, found from at most this many nodes.
+_RANK = 128
+_LANDMARKS = 512
+_TOLERANCE = 1e-6
+_MOST_STEPS = 500
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """What is chosen of the covariance before it is solved.
+
+    Attributes
+    ----------
+    variances : array of shape (len(COMPONENTS),)
+    noise : float
+    lengths : dict of float
+        How far similarity reaches, by role, in average standardised differences of the features.
+    """
+
+    variances: np.ndarray
+    noise: float
+    lengths: dict
+
+
+@dataclass(frozen=True)
+class KernelRegression:
+    """The solved regression.
+
+    Attributes
+    ----------
+    strengths : Strengths
+    landmarks, projections : dict of arrays
+        By role: scaled features, and how similarities to them become coordinates.
+    terms : dict of arrays of shape (n_nodes, n_terms)
+        By side: the addend of each known node, then its factors.
+    attachments : dict of arrays of shape (n_coordinates, n_terms)
+        By side: how the coordinates of an unknown node become its terms.
+    pair_weights : array of shape (n_pair_coordinates,)
+    """
+
+    strengths: Strengths
+    landmarks: dict
+    projections: dict
+    terms: dict
+    attachments: dict
+    pair_weights: np.ndarray
+
+    def of_nodes(self, side, codes, features):
+        """The terms of one end of each pair: of a known node those in the table, else (-1) from its own features."""
+        terms = self.terms[side][codes]
+        new = codes < 0
+        if new.any():
+            rows, inverse = np.unique(features[new], axis=0, return_inverse=True)
+            terms[new] = (self._coordinates(side, rows) @ self.attachments[side])[inverse.reshape(-1)]
+        return terms
+
+    def predict(self, model, dataset, pair_features):
+        """Scores of pairs in the units of training, from the terms of both ends and the scaled pair features."""
+        out = model[:, 0] + dataset[:, 0] + np.einsum("pq,pq->p", model[:, 1:], dataset[:, 1:])
+        return out + _of_pairs(self, pair_features) @ self.pair_weights
+
+    def _coordinates(self, role, features):
+        similar = similarity(features, self.landmarks[role], self.strengths.lengths[role])
+        return similar @ self.projections[role]
+
+
+def similarity(features, others, length):
+    """exp(-d / 2 length^2) with d the mean squared difference of the features."""
+    if not features.shape[1]:
+        return np.zeros((len(features), len(others)))
+    squared = (features**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2.0 * features @ others.T
+    return np.exp(-np.maximum(squared, 0.0) / (2.0 * features.shape[1] * length**2))
+
+
+def _basis(features, length):
+    """Landmarks, and the projection of similarities to them on the leading directions."""
+    chosen = np.unique(np.linspace(0, len(features) - 1, min(len(features), _LANDMARKS)).astype(np.int64))
+    landmarks = features[chosen]
+    if not features.shape[1]:
+        return landmarks, np.zeros((len(landmarks), 0))
+    values, vectors = np.linalg.eigh(similarity(landmarks, landmarks, length))
+    leading = np.flatnonzero(values > 1e-9 * values[-1])[::-1][:_RANK]
+    return landmarks, vectors[:, leading] / np.sqrt(values[leading])
+
+
+def _of_pairs(head, features):
+    variances = dict(zip(COMPONENTS, head.strengths.variances, strict=True))
+    width = max(features.shape[1], 1)
+    similar = head._coordinates("pair", features) * np.sqrt(variances["similar pairs"])
+    return np.hstack([similar, features * np.sqrt(variances["linear pairs"] / width)])
+
+
+class _System:
+    """The covariance of all records as a linear map, never as a matrix."""
+
+    def __init__(self, graph, coordinates, of_pairs, strengths):
+        self.graph, self.coordinates, self.of_pairs = graph, coordinates, of_pairs
+        self.variances = dict(zip(COMPONENTS, strengths.variances, strict=True))
+        self.noise = strengths.noise * graph.weights.mean() / graph.weights
+        self.starts = np.searchsorted(graph.edge_datasets, np.arange(graph.n_datasets + 1))
+
+    def summaries(self, values):
+        """What the nodes gather of one value a record: terms and how they are attached."""
+        graph, v = self.graph, self.variances
+        models, datasets = self.coordinates["model"], self.coordinates["dataset"]
+        shape = (graph.n_datasets, graph.n_models)
+        table = csr_array((values, graph.edge_models, self.starts), shape=shape)
+        of_models = np.bincount(graph.edge_models, values, graph.n_models)
+        of_datasets = np.bincount(graph.edge_datasets, values, graph.n_datasets)
+        seen = {"model": table.T @ datasets, "dataset": table @ models}
+        crossed = v["similar both"] * (models.T @ seen["model"])
+        slopes = {
+            "model": v["similar models"] * (models.T @ of_models),
+            "dataset": v["similar datasets"] * (datasets.T @ of_datasets),
+        }
+        terms = {
+            "model": np.column_stack(
+                [
+                    v["same model"] * of_models + models @ slopes["model"],
+                    models @ crossed + v["same model on similar datasets"] * seen["model"],
+                    models,
+                ]
+            ),
+            "dataset": np.column_stack(
+                [
+                    v["same dataset"] * of_datasets + datasets @ slopes["dataset"],
+                    datasets,
+                    v["similar models on same dataset"] * seen["dataset"],
+                ]
+            ),
+        }
+        blank = np.zeros((datasets.shape[1], models.shape[1]))
+        attachments = {
+            "model": np.column_stack([slopes["model"], crossed, np.eye(models.shape[1])]),
+            "dataset": np.column_stack([slopes["dataset"], np.eye(datasets.shape[1]), blank]),
+        }
+        return terms, attachments, self.of_pairs.T @ values
+
+    def __call__(self, values):
+        terms, _, pair_weights = self.summaries(values)
+        ends = [terms[side][codes] for side, codes in self.ends.items()]
+        inner = np.einsum("pq,pq->p", ends[0][:, 1:], ends[1][:, 1:])
+        return ends[0][:, 0] + ends[1][:, 0] + inner + self.of_pairs @ pair_weights + self.noise * values
+
+    @property
+    def ends(self):
+        """The positions of both ends of every record."""
+        return {"model": self.graph.edge_models, "dataset": self.graph.edge_datasets}
+
+    def diagonal(self):
+        """The variance of each record, for the solver's conditioning."""
+        v = self.variances
+        near = {side: (self.coordinates[side] ** 2).sum(axis=1)[codes] for side, codes in self.ends.items()}
+        return (
+            v["same model"] + v["similar models"] * near["model"]
+            + v["same dataset"] + v["similar datasets"] * near["dataset"]
+            + v["similar both"] * near["model"] * near["dataset"]
+            + v["same model on similar datasets"] * near["dataset"]
+            + v["similar models on same dataset"] * near["model"]
+            + (self.of_pairs**2).sum(axis=1) + self.noise
+        )  # fmt: skip
+
+
+def solve(graph, features, target, strengths):
+    """Fit the regression to the records of a graph.
+
+    Parameters
+    ----------
+    graph : Graph
+    features : dict of arrays
+        Scaled, by role.
+    target : array of shape (n_edges,)
+    strengths : Strengths
+
+    Returns
+    -------
+    KernelRegression
+    """
+    bases = {role: _basis(features[role], strengths.lengths[role]) for role in ROLES}
+    landmarks = {role: basis[0] for role, basis in bases.items()}
+    projections = {role: basis[1] for role, basis in bases.items()}
+    head = KernelRegression(strengths, landmarks, projections, {}, {}, np.zeros(0))
+    coordinates = {side: head._coordinates(side, features[side]) for side in SIDES}
+    system = _System(graph, coordinates, _of_pairs(head, features["pair"]), strengths)
+    values = _conjugate_gradients(system, target, system.diagonal())
+    return KernelRegression(strengths, landmarks, projections, *system.summaries(values))
+
+
+def _conjugate_gradients(system, target, diagonal):
+    """Solve ``system(values) = target``."""
+    values = np.zeros_like(target)
+    rest = target.copy()
+    goal = _TOLERANCE * np.linalg.norm(target)
+    direction = scaled = rest / diagonal
+    length = rest @ scaled
+    for _ in range(_MOST_STEPS):
+        if np.linalg.norm(rest) <= goal:
+            break
+        image = system(direction)
+        step = length / (direction @ image)
+        values = values + step * direction
+        rest = rest - step * image
+        scaled = rest / diagonal
+        before, length = length, rest @ scaled
+        direction = scaled + (length / before) * direction
+    return values

@@ -1,0 +1,90 @@
+"""The level and the spread of an unknown dataset's scores, from its features."""
+
+__all__ = ["Placement", "place"]
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri, stdtrit
+
+from .kernel import similarity
+
+#: Similarity is looked up among at most this many datasets.
+_LANDMARKS = 512
+_LENGTHS = (0.5, 1.0, 2.0, 4.0)
+_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A kernel regression for each of several values of a node.
+
+    Attributes
+    ----------
+    landmarks : array of shape (n_landmarks, n_features)
+        Scaled.
+    center, lengths, errors : arrays of shape (n_values,)
+        The constants, how far similarity reaches, and the errors on nodes that were left out: their root mean square,
+        widened as the quantiles of Student's distribution are when there are few.
+    coefficients : array of shape (n_landmarks, n_values)
+    """
+
+    landmarks: np.ndarray
+    center: np.ndarray
+    lengths: np.ndarray
+    coefficients: np.ndarray
+    errors: np.ndarray
+
+    def predict(self, features):
+        """The values of nodes, one row each, from their scaled features."""
+        columns = [
+            center + similarity(features, self.landmarks, length) @ coefficients
+            for center, length, coefficients in zip(self.center, self.lengths, self.coefficients.T, strict=True)
+        ]
+        return np.column_stack(columns)
+
+
+def place(features, values):
+    """Fit a placement; how much the features are trusted is what predicts left-out nodes best.
+
+    Parameters
+    ----------
+    features : array of shape (n_nodes, n_features)
+        Scaled.
+    values : array of shape (n_nodes, n_values)
+
+    Returns
+    -------
+    Placement
+    """
+    chosen = np.unique(np.linspace(0, len(features) - 1, min(len(features), _LANDMARKS)).astype(np.int64))
+    landmarks = features[chosen]
+    found = [_fit(landmarks, column) for column in values[chosen].T]
+    center, lengths, coefficients, errors = (np.array(part) for part in zip(*found, strict=True))
+    errors = errors * stdtrit(max(len(landmarks) - 1, 1), 0.95) / ndtri(0.95)
+    return Placement(landmarks, center, lengths, coefficients.T, errors)
+
+
+def _fit(landmarks, values):
+    """Constant, length, coefficients and error of the best choice; without features it is the mean."""
+    n_nodes = len(values)
+    rest = values - values.mean()
+    error = np.sqrt(np.mean(rest**2)) * n_nodes / max(n_nodes - 1, 1)
+    best = values.mean(), 1.0, np.zeros(n_nodes), error
+    if not landmarks.shape[1] or n_nodes < 3:
+        return best
+    for length in _LENGTHS:
+        near = similarity(landmarks, landmarks, length)
+        average = near.mean(axis=0)
+        centred = near - average - average[:, None] + average.mean()
+        eigenvalues, vectors = np.linalg.eigh(centred)
+        turned = vectors.T @ rest
+        for ridge in _RIDGES:
+            shares = np.maximum(eigenvalues, 0.0) / (np.maximum(eigenvalues, 0.0) + ridge)
+            leverage = 1.0 / n_nodes + (vectors**2) @ shares
+            left_out = (rest - vectors @ (shares * turned)) / np.maximum(1.0 - leverage, 1e-9)
+            error = np.sqrt(np.mean(left_out**2))
+            if error < best[3]:
+                coefficients = vectors @ (turned / (np.maximum(eigenvalues, 0.0) + ridge))
+                best = values.mean() - average @ coefficients, length, coefficients, error
+    return best
