@@ -54,7 +54,8 @@ print(ranking[["rank", "score", "measured"]].head().round(3))
 # How good is that in general?
 # ----------------------------
 # Each of the fifteen kinds of images takes its turn as the unknown one, all four of its tasks at once; neither their
-# scores nor their features reach a fit. The rival knows how good each model is on the whole, which is hard to beat.
+# scores nor their features reach a fit. The rival knows how good each model is on the whole, which is hard to beat. Not
+# every probe beats it: of the thirty models in the place of this one, 21 do; they reach 0.39 to 0.53, 0.46 on average.
 quality = {"history alone": [], f"history and the probe {PROBE}": []}
 groups = scores["dataset"].map(kind)
 for known, hidden in LeaveOneGroupOut().split(scores, groups=groups):
