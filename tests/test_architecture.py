@@ -210,6 +210,8 @@ def test_public_names_load_no_torch():
         "import sys, skgat\n"
         "for name in skgat.__all__: getattr(skgat, name)\n"
         "for name in skgat.datasets.__all__: getattr(skgat.datasets, name)\n"
+        "for name in skgat.embedding.__all__: getattr(skgat.embedding, name)\n"
+        "skgat.embedding.Archi2Vec(); skgat.baselines.TransferSpaceRegressor()\n"
         "skgat.TransferabilityGAT(); skgat.presets.scg4trf()\n"
         "print(*({'torch', 'torch_geometric', 'matplotlib'} & set(sys.modules)))"
     )

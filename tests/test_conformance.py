@@ -5,7 +5,17 @@ from types import ModuleType
 
 import pytest
 from sklearn.base import BaseEstimator
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.exceptions import SkipTestWarning
+from sklearn.utils import get_tags
+from sklearn.utils.estimator_checks import (
+    check_estimator_repr,
+    check_get_params_invariance,
+    check_no_attributes_set_in_init,
+    check_parameters_default_constructible,
+    check_set_params,
+    estimator_checks_generator,
+    parametrize_with_checks,
+)
 
 import skgat
 
@@ -36,6 +46,9 @@ def test_no_estimator_is_forgotten():
     assert set(_SMALL) <= names
 
 
+_INSTANCES = [_instance(class_) for class_ in _public_estimators()]
+
+
 @pytest.mark.conformance
 @pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.SkipTestWarning",
@@ -43,6 +56,28 @@ def test_no_estimator_is_forgotten():
     "ignore::skgat.exceptions.DuplicatePairWarning",
     "ignore::skgat.exceptions.UnknownEntityWarning",
 )
-@parametrize_with_checks([_instance(class_) for class_ in _public_estimators()])
+@parametrize_with_checks([estimator for estimator in _INSTANCES if get_tags(estimator).input_tags.two_d_array])
 def test_scikit_learn_conformance(estimator, check):
     check(estimator)
+
+
+@pytest.mark.conformance
+@pytest.mark.parametrize(
+    "estimator",
+    [estimator for estimator in _INSTANCES if not get_tags(estimator).input_tags.two_d_array],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_the_rules_for_those_that_take_no_arrays(estimator):
+    with pytest.warns(SkipTestWarning, match="Can't test estimator"):
+        checks = [check for _, check in estimator_checks_generator(estimator)]
+    assert checks
+    for check in checks:
+        check(estimator)
+    for check in (
+        check_estimator_repr,
+        check_get_params_invariance,
+        check_no_attributes_set_in_init,
+        check_parameters_default_constructible,
+        check_set_params,
+    ):
+        check(type(estimator).__name__, estimator)

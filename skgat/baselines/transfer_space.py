@@ -102,7 +102,8 @@ class TransferSpaceRegressor(RegressorMixin, BaseEstimator):
 
     References
     ----------
-    .. [1] H. Bai et al., "Pre-trained Model Recommendation for Downstream Fine-tuning", 2024, arXiv:2403.06382.
+    .. [1] J. Bai, S. Wu, J. Song, J. Zhao, G. Chen, "Pre-Trained Model Recommendation for Downstream Fine-tuning",
+       2024, arXiv:2403.06382.
 
     Examples
     --------
@@ -240,7 +241,6 @@ class TransferSpaceRegressor(RegressorMixin, BaseEstimator):
         directions[:, 0] = 1.0
         scores = np.empty((len(datasets), len(self.models_)))
         for row, direction in enumerate(directions):
-            # Row by row, a product of many rows would round each differently than alone.
             np.dot(self.model_vectors_, direction, out=scores[row])
             scores[row] += levels[row]
         return scores

@@ -71,6 +71,10 @@ class Drawing:
         """The weights that stand, or were viewed, under a key."""
         return self._weights.get(key, [])
 
+    def matters(self, key):
+        """Tell whether data or weights come from a key, not mere sizes."""
+        return bool(self._nodes[key] or self._weights.get(key))
+
     def join(self, key, inputs):
         """Pass by an operation that computes nothing."""
         self._nodes[key] = self._reached(inputs)
@@ -173,11 +177,12 @@ def weight_numbers(name, weights, args, kwargs):
     )
     widest = max(shapes, key=len, default=())
     flat = [shape[0] for shape in shapes if len(shape) == 1]
-    channels = flat[0] if flat else widest[0] if widest else 0
+    if flat:
+        channels = flat[0]
+    else:
+        channels = widest[0 if name == "linear" or name.startswith("conv") else -1] if widest else 0
     if name.startswith("conv") and len(widest) > 2:
         kernel, stride, groups = max(widest[2:]), stride or 1, groups or 1
-    elif name == "embedding" and len(widest) == 2:
-        channels = widest[1]
     parameters = sum(int(np.prod(shape)) for shape in shapes)
     return np.array([kernel, stride, channels, groups, parameters], dtype=np.float64)
 

@@ -1,6 +1,6 @@
 """What the many spellings of an operation are called here, so that traces of all kinds speak of the same things."""
 
-__all__ = ["PLUMBING", "operator_name"]
+__all__ = ["PLUMBING", "SIZES", "operator_name"]
 
 import re
 
@@ -17,6 +17,9 @@ PLUMBING = frozenset(
     assert_scalar to_copy copy unsafe_view
     """.split()  # noqa: SIM905 - a list of so many words is read as text
 )
+
+#: Operations that tell about data without passing them on.
+SIZES = frozenset({"size", "sym_size", "shape", "dim", "ndim", "numel", "len", "device", "dtype", "is_contiguous"})
 
 _CANONICAL = {
     "rectifiedlinear": "relu",

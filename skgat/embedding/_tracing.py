@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from ._drawing import Drawing, module_numbers, weight_numbers
-from ._operators import PLUMBING, operator_name
+from ._operators import PLUMBING, SIZES, operator_name
 
 
 def trace(network, example_input=None):
@@ -73,8 +73,7 @@ def _inputs(network, example):
     import torch
 
     if example is None:
-        example = getattr(network, "dummy_inputs", None)
-        example = getattr(network, "example_input_array", None) if example is None else example
+        example = _own_inputs(network)
     if example is None:
         return None
     if isinstance(example, dict):
@@ -82,6 +81,23 @@ def _inputs(network, example):
     if isinstance(example, tuple | list) and example and all(isinstance(size, int) for size in example):
         return (torch.zeros(*example),), None
     return (tuple(example) if isinstance(example, tuple | list) else (example,)), None
+
+
+def _own_inputs(network):
+    """The example that a network brings along, as those of transformers and Lightning do."""
+    import torch
+
+    config, main = getattr(network, "config", None), getattr(network, "main_input_name", None)
+    example = getattr(network, "dummy_inputs", None)
+    if main == "pixel_values" and config is not None:
+        # What they bring along are words, for images too.
+        size, channels = getattr(config, "image_size", 224), getattr(config, "num_channels", 3)
+        size = (size, size) if isinstance(size, int) else tuple(size)
+        return {main: torch.zeros(1, channels, *size)}
+    if isinstance(example, dict) and hasattr(config, "use_cache"):
+        # A cache in the output is no tensor, and no part of the architecture.
+        return example | {"use_cache": False}
+    return getattr(network, "example_input_array", None) if example is None else example
 
 
 def _from_fx(graph, root):
@@ -166,10 +182,16 @@ def _add_modules(drawing, node, leaves, inputs):
         drawing.join(node, inputs)
 
 
-def _add_function(drawing, node, name):
-    name = operator_name(name)
-    if name in PLUMBING:
-        drawing.join(node, node.all_input_nodes)
+def _add_function(drawing, node, raw):
+    name, inputs = operator_name(raw), node.all_input_nodes
+    about = node.args[1] if name == "getattr" else name
+    if about in SIZES or (inputs and not any(map(drawing.matters, inputs))):
+        drawing.hold(node, [])
+    elif name in PLUMBING:
+        drawing.join(node, inputs)
     else:
-        weights = [weight for source in node.all_input_nodes for weight in drawing.held(source)]
-        drawing.add(node, name, weight_numbers(name, weights, node.args, node.kwargs), node.all_input_nodes)
+        weights = [weight for source in inputs for weight in drawing.held(source)]
+        # What follows the input of these are the axes or the size that come out, no kernel.
+        whole = raw == "mean" or "adaptive" in raw
+        args, kwargs = ((), {}) if whole else (node.args, node.kwargs)
+        drawing.add(node, name, weight_numbers(name, weights, args, kwargs), inputs)
