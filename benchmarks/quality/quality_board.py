@@ -87,7 +87,7 @@ class Board:
             if len(members) == expected[unit]:
                 rows = np.concatenate([splits[job.split].test for job in members])
                 predictions = np.concatenate([self.store.predictions(job) for job in members], axis=1)
-                units[unit] = evaluate(records.iloc[rows], predictions, least)
+                units[unit] = evaluate(records.iloc[rows], predictions, least, failures=True)
         return units
 
     def best_other(self, matrix, scenario, metric):
