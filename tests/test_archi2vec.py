@@ -159,9 +159,13 @@ def test_export_takes_over_with_an_example(example):
     assert trace(Branching(), example).operators == ("input", "conv", "relu", "avg_pool", "linear", "output")
 
 
-def test_a_network_may_bring_its_example():
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("example_input_array", torch.zeros(2, 3, 32, 32)), ("pretrained_cfg", {"input_size": (3, 32, 32)})],
+)
+def test_a_network_may_bring_its_example(name, value):
     network = Branching()
-    network.example_input_array = torch.zeros(2, 3, 32, 32)
+    setattr(network, name, value)
     assert trace(network).method == "export"
 
 

@@ -19,7 +19,8 @@ def trace(network, example_input=None):
     network : torch.nn.Module, torch.fx.GraphModule or torch.export.ExportedProgram
     example_input : tensor, tuple, dict or None
         What to hand to ``torch.export`` where symbolic tracing fails: a tensor, a shape, a tuple of tensors or a dict
-        of arguments. By default the network's own ``dummy_inputs`` or ``example_input_array``, if it has such.
+        of arguments. By default the network's own ``dummy_inputs``, ``pretrained_cfg`` or
+        ``example_input_array``, if it has such.
 
     Returns
     -------
@@ -84,7 +85,7 @@ def _inputs(network, example):
 
 
 def _own_inputs(network):
-    """The example that a network brings along, as those of transformers and Lightning do."""
+    """The example that a network brings along, as those of transformers, timm and Lightning do."""
     import torch
 
     config, main = getattr(network, "config", None), getattr(network, "main_input_name", None)
@@ -94,6 +95,9 @@ def _own_inputs(network):
         size, channels = getattr(config, "image_size", 224), getattr(config, "num_channels", 3)
         size = (size, size) if isinstance(size, int) else tuple(size)
         return {main: torch.zeros(1, channels, *size)}
+    told = getattr(network, "pretrained_cfg", None)
+    if example is None and isinstance(told, dict) and told.get("input_size"):
+        return torch.zeros(1, *told["input_size"])
     if isinstance(example, dict) and hasattr(config, "use_cache"):
         # A cache in the output is no tensor, and no part of the architecture.
         return example | {"use_cache": False}

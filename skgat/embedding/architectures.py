@@ -45,8 +45,8 @@ class Archi2Vec(TransformerMixin, BaseEstimator):
         words; only for ``method="wl"``.
     example_input : tensor, tuple or dict, default=None
         An input of each network, for those that symbolic tracing fails for: a tensor, a shape such as
-        ``(1, 3, 224, 224)``, a tuple of tensors, or a dict of arguments. By default a network's own ``dummy_inputs``
-        or ``example_input_array``, where it has such.
+        ``(1, 3, 224, 224)``, a tuple of tensors, or a dict of arguments. By default a network's own ``dummy_inputs``,
+        ``pretrained_cfg`` or ``example_input_array``, where it has such.
     errors : {"warn", "raise"}, default="warn"
         What to do with networks that nothing can be found out about: name them in a warning and let their vectors be
         NaN, or raise.
