@@ -36,8 +36,8 @@ class Strengths:
     ----------
     variances : array of shape (len(COMPONENTS),)
     noise : float
-    lengths : dict of float
-        How far similarity reaches, by role, in average standardised differences of the features.
+    lengths : dict of arrays of shape (n_features,)
+        By role: the standardised difference of each feature that matters; long for one that does not.
     """
 
     variances: np.ndarray
@@ -88,11 +88,12 @@ class KernelRegression:
 
 
 def similarity(features, others, length):
-    """exp(-d / 2 length^2) with d the mean squared difference of the features."""
+    """exp(-d / 2) with d the mean squared difference of the features, each over its length."""
     if not features.shape[1]:
         return np.zeros((len(features), len(others)))
+    features, others = features / length, others / length
     squared = (features**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2.0 * features @ others.T
-    return np.exp(-np.maximum(squared, 0.0) / (2.0 * features.shape[1] * length**2))
+    return np.exp(-np.maximum(squared, 0.0) / (2.0 * features.shape[1]))
 
 
 def _basis(features, length):

@@ -5,7 +5,6 @@ __all__ = ["choose_strengths"]
 import numpy as np
 import torch
 
-from ..graph import SIDES
 from ..records import ROLES
 from .kernel import COMPONENTS, Strengths
 from .runtime import as_tensor, one_thread
@@ -48,9 +47,13 @@ def choose_strengths(graph, features, target, seed):
     Strengths
     """
     rng = np.random.default_rng(seed)
-    start = np.log([_START[name] for name in COMPONENTS] + [_NOISE] + [_LENGTH] * len(ROLES))
+    widths = [features[role].shape[1] for role in ROLES]
+    start = np.log([_START[name] for name in COMPONENTS] + [_NOISE] + [_LENGTH] * (len(ROLES) + sum(widths)))
     logs = as_tensor(start, "cpu", torch.float64).requires_grad_(True)
-    price = _PRIOR / min(graph.n_datasets, _MOST_DATASETS)
+    n_datasets = min(graph.n_datasets, _MOST_DATASETS)
+    price = np.full(len(start), _PRIOR / n_datasets)
+    # That one feature matters more than another can only be told by many datasets.
+    price[len(start) - sum(widths) :] *= (_MOST_DATASETS / n_datasets) ** 2
     with one_thread():
         whole = graph.n_edges <= _MOST_RECORDS
         excerpts = [np.arange(graph.n_edges)] if whole else [_excerpt(graph, rng) for _ in range(_EXCERPTS)]
@@ -62,13 +65,14 @@ def choose_strengths(graph, features, target, seed):
         def closure():
             optimizer.zero_grad()
             errors = sum(part.error(logs) for part in parts) / len(parts)
-            loss = errors + price * (logs - logs.new_tensor(start)).square().sum()
+            loss = errors + (logs.new_tensor(price) * (logs - logs.new_tensor(start)).square()).sum()
             loss.backward()
             return loss
 
         optimizer.step(closure)
-    variances, noise, lengths = (part.detach().numpy() for part in _split(logs))
-    return Strengths(np.array(variances), float(noise), dict(zip(ROLES, lengths.tolist(), strict=True)))
+    variances, noise, lengths = _split(logs.detach(), widths)
+    lengths = {role: np.array(length) for role, length in lengths.items()}
+    return Strengths(np.array(variances), float(noise), lengths)
 
 
 def _excerpt(graph, rng):
@@ -85,23 +89,18 @@ def _excerpt(graph, rng):
     return edges[: 2 * _MOST_RECORDS] if enough else np.sort(rng.permutation(graph.n_edges)[:_MOST_RECORDS])
 
 
-def _squared_distances(table, rows):
-    table = as_tensor(table, "cpu", torch.float64)[rows]
-    if not table.shape[1]:
-        return None
-    return torch.cdist(table, table, compute_mode="donot_use_mm_for_euclid_dist").square() / table.shape[1]
-
-
 def _groups(codes):
     order = np.argsort(codes, kind="stable")
     return [torch.as_tensor(part) for part in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)]
 
 
-def _split(logs):
-    """Variances, noise and lengths."""
+def _split(logs, widths):
+    """Variances, noise and the lengths of all features by role: what they have in common, times their own."""
     values = logs.clamp(-10.0, 4.0).exp()
-    n_components = len(COMPONENTS)
-    return values[:n_components], values[n_components], values[n_components + 1 :]
+    n_components, n_roles = len(COMPONENTS), len(ROLES)
+    variances, noise, common, own = values.split([n_components, 1, n_roles, sum(widths)])
+    lengths = [shared * part for shared, part in zip(common, own.split(widths), strict=True)]
+    return variances, noise[0], dict(zip(ROLES, lengths, strict=True))
 
 
 class _Excerpt:
@@ -111,8 +110,11 @@ class _Excerpt:
         ends = {"model": graph.edge_models[edges], "dataset": graph.edge_datasets[edges]}
         self.target = as_tensor(target[edges], "cpu", torch.float64)
         self.noise = as_tensor(graph.weights.mean() / graph.weights[edges], "cpu", torch.float64)
-        self.distances = {side: _squared_distances(features[side], ends[side]) for side in SIDES}
-        self.distances["pair"] = _squared_distances(features["pair"], edges)
+        self.nodes, self.rows = {}, {}
+        for role, codes in (*ends.items(), ("pair", edges)):
+            nodes, rows = np.unique(codes, return_inverse=True)
+            self.nodes[role] = as_tensor(features[role][nodes], "cpu", torch.float64)
+            self.rows[role] = torch.as_tensor(rows)
         self.same = {side: torch.as_tensor(codes[:, None] == codes).double() for side, codes in ends.items()}
         pairs = as_tensor(features["pair"][edges], "cpu", torch.float64)
         self.products = pairs @ pairs.T / max(pairs.shape[1], 1)
@@ -122,12 +124,9 @@ class _Excerpt:
 
     def covariance(self, logs):
         """The covariance matrix of the records, noise included."""
-        variances, noise, lengths = _split(logs)
+        variances, noise, lengths = _split(logs, [self.nodes[role].shape[1] for role in ROLES])
         v = dict(zip(COMPONENTS, variances, strict=True))
-        similar = {
-            role: torch.zeros_like(self.products) if squared is None else (-squared / (2.0 * length**2)).exp()
-            for (role, squared), length in zip(self.distances.items(), lengths, strict=True)
-        }
+        similar = {role: self._similar(role, lengths[role]) for role in ROLES}
         same = self.same
         matrix = (
             v["same model"] * same["model"] + v["similar models"] * similar["model"]
@@ -138,6 +137,17 @@ class _Excerpt:
             + v["similar pairs"] * similar["pair"] + v["linear pairs"] * self.products
         )  # fmt: skip
         return matrix + torch.diag(noise * self.noise + _JITTER * (1.0 + variances.sum()))
+
+    def _similar(self, role, lengths):
+        """How similar the nodes of all pairs of records are."""
+        table, rows = self.nodes[role], self.rows[role]
+        if not table.shape[1]:
+            return torch.zeros_like(self.products)
+        squared = torch.pdist(table / lengths).square() / table.shape[1]
+        ones = table.new_ones(len(table), len(table))
+        upper, lower = torch.triu_indices(len(table), len(table), 1)
+        similar = ones.index_put((upper, lower), (-squared / 2.0).exp())
+        return similar.index_put((lower, upper), (-squared / 2.0).exp())[rows][:, rows]
 
     def error(self, logs):
         """The log root mean squared error, summed over the ways to leave out."""
