@@ -10,7 +10,7 @@ import torch
 
 from ..graph import SIDES, Graph, neighbors
 from ..records import ROLES, lookup_ids
-from .calibration import draw_folds, noise_of, scarcity
+from .calibration import Fold, draw_folds, noise_of, scarcity
 from .edges import DenseEdges, choose_layout
 from .inference import CASES, FrozenNetwork
 from .kernel import solve
@@ -133,14 +133,15 @@ def _trainer(estimator, task, folds, seed, start):
 def _noise(task, folds, predictions, strengths):
     """Errors on what each member did not hear of; on what it learned where nothing was held out."""
     graph, share = task.graph, task.config["kernel_weight"]
+    disagreement = (1.0 - share) ** 2 * predictions.var(axis=0)
+    if strengths is not None:
+        heard = folds or [Fold(np.zeros(graph.n_edges, dtype=bool), graph, task.target, task.scale)]
+        told = [solve(fold.graph, _of_edges(task, ~fold.held), fold.target[~fold.held], strengths) for fold in heard]
+        regressions = np.stack([_on_edges(head, graph, task.features["pair"]) for head in told])
+        predictions = (1.0 - share) * predictions + share * regressions
     if folds is None:
         error = normal_scale(task.target - predictions.mean(axis=0))
         return dict.fromkeys(CASES, error), dict.fromkeys(CASES, error)
-    disagreement = (1.0 - share) ** 2 * predictions.var(axis=0)
-    if strengths is not None:
-        told = [solve(fold.graph, _of_edges(task, ~fold.held), fold.target[~fold.held], strengths) for fold in folds]
-        regressions = np.stack([_on_edges(head, graph, task.features["pair"]) for head in told])
-        predictions = (1.0 - share) * predictions + share * regressions
     return noise_of(graph, task.target, task.scale, folds, predictions, disagreement)
 
 
