@@ -89,16 +89,12 @@ def train(estimator, task, seed, start, context, X, y):
     X, y
         What callbacks are given.
     """
-    graph, ours = task.graph, estimator.conv == "bipartite"
-    folds = None
-    if ours:
-        folds = draw_folds(
-            graph, estimator.n_estimators, estimator.target_transform, task.features["dataset"], seed
-        )  # fmt: skip
+    held_out = _hold_out(estimator, task.graph, seed) if estimator.early_stopping else None
+    folds = _folds(estimator, task, held_out, seed)
     kernel = None
     if estimator.kernel_weight:
-        kernel = _regression(task, choose_strengths(graph, task.features, task.target, seed))
-    trainer = _trainer(estimator, task, folds, seed, start)
+        kernel = _regression(task, choose_strengths(task.graph, task.features, task.target, seed))
+    trainer = _trainer(estimator, task, folds, held_out, seed, start)
     small = isinstance(trainer.inputs.edges, DenseEdges)
     with one_thread() if small else nullcontext():
         _run_epochs(estimator, trainer, task, kernel, context, X, y)
@@ -113,7 +109,18 @@ def train(estimator, task, seed, start, context, X, y):
     return fitted
 
 
-def _trainer(estimator, task, folds, seed, start):
+def _folds(estimator, task, held_out, seed):
+    """What each member does not hear of, or None: in the network of the paper, or where nothing would be left."""
+    if estimator.conv == "gatconv":
+        return None
+    dataset_features = task.features["dataset"]
+    folds = draw_folds(task.graph, estimator.n_estimators, estimator.target_transform, dataset_features, seed)
+    if folds and held_out is not None and any((fold.held | held_out).all() for fold in folds):
+        return None
+    return folds
+
+
+def _trainer(estimator, task, folds, held_out, seed, start):
     names = ("learning_rate", "weight_decay", "max_iter", "edge_dropout", "node_dropout", "loss", "rank_weight",
              "schedule")  # fmt: skip
     return Trainer(
@@ -127,7 +134,7 @@ def _trainer(estimator, task, folds, seed, start):
         resolve_device(estimator.device),
         seed,
         weights=_matching(start, task.config, seed),
-        validation=(_hold_out(estimator, task.graph, seed), task.target) if estimator.early_stopping else None,
+        validation=None if held_out is None else (held_out, task.target),
         folds=None if folds is None else np.stack([fold.held for fold in folds]),
     )
 
