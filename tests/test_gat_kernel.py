@@ -367,7 +367,7 @@ class TestShare:
         before = by_share[0.3].kernel_
         assert gat.kernel_.strengths is before.strengths
         assert len(gat.kernel_.terms["model"]) == len(before.terms["model"]) + 1
-        assert np.abs(gat.kernel_.terms["model"][:-1] - before.terms["model"]).max() > 1e-3
+        assert np.abs(gat.kernel_.terms["model"][:-1, 0] - before.terms["model"][:, 0]).max() > 1e-3
 
     def test_a_grid_search_finds_it(self):
         """In a zoo of additive effects, of which a short training knows little, the regression is worth something."""
