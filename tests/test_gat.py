@@ -200,8 +200,10 @@ class TestStd:
         assert (std > 0).all()
         assert bits(scores) == bits(gat.predict(encoded))
 
-    def test_is_the_spread_of_the_members_and_their_error(self, gat, seen):
-        """Known pairs: what the networks say one by one, standardised as the scores are."""
+    @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+    def test_is_the_spread_of_the_members_and_their_error(self, seen, share):
+        """Known pairs: what the networks and the regression say one by one, standardised as the scores are."""
+        gat = TransferabilityGAT(kernel_weight=share, target_transform="none", **TINY).fit(seen)
         network = gat.network_
         codes = {side: np.searchsorted(getattr(gat, f"{side}s_"), seen[side]) for side in ("model", "dataset")}
         members = network.predict(
@@ -210,9 +212,17 @@ class TestStd:
             network.scale("pair", seen[["pair__measure_0"]].to_numpy()),
         )
         scores, std = gat.predict(seen, return_std=True)
+        exact = 0.0
+        if share:
+            terms = [gat.kernel_.terms[side][codes[side]] for side in ("model", "dataset")]
+            exact = gat.kernel_.predict(*terms, network.scale("pair", seen[["pair__measure_0"]].to_numpy()))
         spread = seen["score"].std(ddof=0)
-        assert_allclose(scores, seen["score"].mean() + spread * members.mean(axis=0), rtol=1e-9)
-        assert_allclose(std, spread * np.hypot(members.std(axis=0), gat.noise_["pair"]), rtol=1e-9)
+        mixed = (1 - share) * members.mean(axis=0) + share * exact
+        assert_allclose(scores, seen["score"].mean() + spread * mixed, rtol=1e-9)
+        records = [seen.groupby(side)["score"].transform("size").to_numpy() for side in ("model", "dataset")]
+        growth = np.sqrt(np.prod([1 + 2 / (1 + n) for n in records], axis=0))
+        expected = spread * np.hypot((1 - share) * members.std(axis=0), gat.noise_["pair"] * growth)
+        assert_allclose(std, expected, rtol=1e-9)
 
 
 class TestEmbeddingsAndAttention:
@@ -421,7 +431,7 @@ class TestBadInput:
 
 
 class TestStress:
-    @pytest.mark.parametrize("kind", ["none", "zscore", "rank"])
+    @pytest.mark.parametrize("kind", ["none", "zscore", "rank", "balanced"])
     @pytest.mark.parametrize(
         "scores",
         [[0.5] * 4, [0.0] * 4, [1e-12, 3e-12, 2e-12, 5e-12], [1e12, 3e12, 2e12, 5e12], [1.0, 1.0, 1.0, 1.0 + 1e-15]],

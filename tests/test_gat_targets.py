@@ -15,7 +15,7 @@ from skgat.gat.targets import fit_target
 from skgat.graph import build_graph
 from skgat.records import read_pairs
 
-KINDS = ["none", "zscore", "rank", "logit"]
+KINDS = ["none", "zscore", "rank", "logit", "balanced"]
 SMALL = {"max_iter": 60, "hidden_dim": 16, "n_estimators": 1, "random_state": 0}
 
 
@@ -52,7 +52,7 @@ def test_inverse_undoes_the_transform(kind, sigmoid):
     target, scale = fit_target(kind, graph, nothing(graph), sigmoid)
     values, std = scale.inverse(target, np.ones(graph.n_edges), graph.edge_datasets, np.zeros((graph.n_edges, 0)))
     assert (std > 0).all()
-    if kind != "rank":
+    if kind not in ("rank", "balanced"):
         assert_allclose(values, graph.scores)
     else:
         for dataset in range(graph.n_datasets):
@@ -86,17 +86,81 @@ def test_ranks_by_hand():
     assert_allclose(target * scale.scale + scale.center, expected)
 
 
-def test_zscore_by_hand():
-    graph = make_graph(table({"x": [1.0, 3.0], "y": [10.0, 20.0]}))
-    target, scale = fit_target("zscore", graph, nothing(graph))
-    # Mean 8.5; each dataset's level is drawn to it by two records. Mean variance within: (1 + 25) / 2.
-    levels = [8.5 + 2 * (2.0 - 8.5) / 4, 8.5 + 2 * (15.0 - 8.5) / 4]
-    spreads = np.sqrt([(2 * 1.0 + 2 * 13.0) / 4, (2 * 25.0 + 2 * 13.0) / 4])
+def moments_by_hand(graph):
+    """Level and spread of each dataset: one factor after the other of level + spread x (effect + rest), ten times."""
+    weights = graph.weights / graph.weights.mean()
+    edges = list(zip(graph.edge_models, graph.edge_datasets, graph.scores, weights, strict=True))
+    datasets, models = range(graph.n_datasets), range(graph.n_models)
+    overall = sum(w * y for _, _, y, w in edges) / sum(w for *_, w in edges)
+    mass = [sum(w for _, d, _, w in edges if d == dataset) for dataset in datasets]
+    levels = [
+        overall + sum(w * (y - overall) for _, d, y, w in edges if d == dataset) / (mass[dataset] + 2.0)
+        for dataset in datasets
+    ]
+    spread = np.sqrt(sum(w * (y - levels[d]) ** 2 for _, d, y, w in edges) / sum(w for *_, w in edges))
+    spreads = [spread for _ in datasets]
+    for _ in range(10):
+        effects = []
+        for model in models:
+            own = [(w, (y - levels[d]) / spreads[d]) for m, d, y, w in edges if m == model]
+            effects.append(sum(w * z for w, z in own) / (sum(w for w, _ in own) + 1.0))
+        effects = [effect - np.mean(effects) for effect in effects]
+        middle = np.mean([level - overall for level in levels])
+        levels = [
+            overall
+            + (sum(w * (y - overall - spreads[d] * effects[m]) for m, d, y, w in edges if d == dataset) + 0.3 * middle)
+            / (mass[dataset] + 0.3)
+            for dataset in datasets
+        ]
+        squares = [sum(w * (y - levels[d]) ** 2 for _, d, y, w in edges if d == dataset) for dataset in datasets]
+        expected = [sum(w * (effects[m] ** 2 + 0.3) for m, d, _, w in edges if d == dataset) for dataset in datasets]
+        ratios = [one / other for one, other in zip(squares, expected, strict=True)]
+        typical = np.exp(sum(m * np.log(ratio) for m, ratio in zip(mass, ratios, strict=True)) / sum(mass))
+        prior = 2.0 * (np.var(effects) + 0.3)
+        spreads = [
+            np.sqrt((one + prior * typical) / (other + prior)) for one, other in zip(squares, expected, strict=True)
+        ]
+    return np.array(levels), np.array(spreads)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", ["zscore", "balanced"])
+def test_level_and_spread_by_hand(kind, weighted):
+    rng = np.random.default_rng(1)
+    frame = table({i: 3.0 * i + (1 + i) * rng.normal(size=7) for i in range(5)})
+    frame = frame[rng.random(len(frame)) < 0.6]
+    graph = make_graph(frame, rng.uniform(0.2, 3.0, len(frame)) if weighted else None)
+    target, scale = fit_target(kind, graph, nothing(graph))
+    levels, spreads = moments_by_hand(graph)
     assert_allclose(scale.levels, levels)
     assert_allclose(scale.spreads, spreads)
-    expected = [(1 - levels[0]) / spreads[0], (3 - levels[0]) / spreads[0]]
-    expected += [(10 - levels[1]) / spreads[1], (20 - levels[1]) / spreads[1]]
+    expected = (graph.scores - levels[graph.edge_datasets]) / spreads[graph.edge_datasets]
+    if kind == "balanced":
+        standard = expected.copy()
+        for dataset in range(graph.n_datasets):
+            rows = np.flatnonzero(graph.edge_datasets == dataset)
+            places = graph.scores[rows].argsort().argsort() + 1
+            share = 0.25 * np.sqrt(len(rows) / (len(rows) + 2))
+            expected[rows] += share * norm.ppf(places / (len(rows) + 1))
+        # The way back is a line through the origin: what a step of the target is worth on average.
+        slope = (graph.weights * expected * standard).sum() / (graph.weights * expected**2).sum()
+        assert scale.slope == pytest.approx(slope)
+        assert 0.5 < slope < 1.0
     assert_allclose(target * scale.scale + scale.center, expected)
+
+
+def test_a_dataset_on_which_only_good_models_were_tried_is_not_an_easy_one():
+    rng = np.random.default_rng(0)
+    quality = np.linspace(-1.0, 1.0, 20)
+    rows = [(m, d, 0.5 + 0.1 * quality[m] + 0.01 * rng.normal()) for d in range(12) for m in range(20)]
+    frame = pd.DataFrame(rows, columns=["model", "dataset", "score"])
+    frame = frame[(frame["dataset"] > 0) | (frame["model"] >= 15)]
+    graph = make_graph(frame)
+    _, scale = fit_target("zscore", graph, nothing(graph))
+    mean = frame.loc[frame["dataset"] == 0, "score"].mean()
+    assert mean - 0.5 > 0.07
+    assert abs(scale.levels[0] - 0.5) < 0.02
+    assert scale.spreads[0] > 1.5 * frame.loc[frame["dataset"] == 0, "score"].std()
 
 
 def test_logit_of_percent_is_logit_of_shares():
@@ -133,10 +197,14 @@ def test_level_and_spread_of_an_unknown_dataset_follow_its_features():
     graph = make_graph(frame)
     _, scale = fit_target("zscore", graph, place[:, None])
     new = np.array([-1.0, 0.0, 1.0])
-    level, spread = scale.of_datasets(np.full(3, -1), new[:, None])
+    level, spread, error = scale.of_datasets(np.full(3, -1), new[:, None])
     assert_allclose(level, 10 + 2 * new, atol=0.6)
-    assert_allclose(np.log(spread), 0.5 * new, atol=0.25)
-    known_level, known_spread = scale.of_datasets(np.array([4, 4, 4]), new[:, None])
+    # A spread is that of the models' effects and the rest together; what a step of the target is worth is the scores'.
+    assert_allclose(np.log(spread * scale.slope * scale.scale), 0.5 * new, atol=0.25)
+    assert_allclose(error, scale.placement.errors[0])
+    assert 0.0 < error[0] < 0.6
+    known_level, known_spread, none = scale.of_datasets(np.array([4, 4, 4]), new[:, None])
+    assert not none.any()
     assert_allclose(known_level, scale.levels[4])
     assert_allclose(known_spread, scale.spreads[4])
 

@@ -15,6 +15,10 @@ _HELD_SHARE = 0.05
 #: Fewer nodes of a side are all needed, and fewer edges too.
 _FEWEST_NODES = 5
 _FEWEST_EDGES = 20
+#: The error of a case that was met on so many edges counts half, that of the cases in which more is known the rest.
+_FEW_ERRORS = 15
+#: The cases in which more is known of the pair.
+_EASIER = {"pair": (), "dataset": ("pair",), "model": ("pair",), "both": ("dataset", "model")}
 
 
 def scarcity(n_records):
@@ -135,16 +139,24 @@ def _centred(errors, codes, n_datasets):
 
 
 def _by_case(errors, cases, apart):
-    found = {}
+    """The size of the errors in each case; who knows less of a pair is not taken to err less."""
+    usable = np.isfinite(errors)
+    sizes = {"": _size_of(errors, apart, usable)}
     for number, name in enumerate(CASES):
-        rows = (cases == number) & np.isfinite(errors)
-        size = normal_scale(errors[rows])
-        # What members disagree by is added again at every prediction.
-        found[name] = np.sqrt(max(size**2 - apart[rows].mean(), 0.25 * size**2)) if rows.any() else np.nan
-    return _complete(found)
+        rows = usable & (cases == number)
+        least = max((sizes[easier] for easier in _EASIER[name]), default=None)
+        sizes[name] = _size_of(errors, apart, rows) if rows.any() else sizes[""]
+        if least is not None:
+            # A few edges, often all of one dataset, would tell more of that dataset than of the case.
+            n_errors = rows.sum()
+            shared = (n_errors * sizes[name] ** 2 + _FEW_ERRORS * least**2) / (n_errors + _FEW_ERRORS)
+            sizes[name] = max(float(np.sqrt(shared)), least)
+    return {name: sizes[name] for name in CASES}
 
 
-def _complete(noise):
-    """A case that was not met takes the largest error that was."""
-    largest = max((error for error in noise.values() if np.isfinite(error)), default=0.0)
-    return {case: float(error) if np.isfinite(error) else largest for case, error in noise.items()}
+def _size_of(errors, apart, rows):
+    if not rows.any():
+        return 0.0
+    size = normal_scale(errors[rows])
+    # What members disagree by is added again at every prediction.
+    return float(np.sqrt(max(size**2 - apart[rows].mean(), 0.25 * size**2)))

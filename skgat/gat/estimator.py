@@ -29,6 +29,11 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     into a score. In each training step some edges (and whole nodes) are hidden and predicted from the rest, so that
     the network learns what it is used for: missing results, and models and datasets it has never seen.
 
+    A prediction is the average of an ensemble of such networks and of an exact kernel regression on the same records
+    (a Gaussian process whose covariance compares models, datasets and pairs by their identity and their features):
+    the networks learn how results on one dataset speak of another, the regression is at its best where there are few
+    records and metadata that can be trusted. ``kernel_weight`` is the share of the regression.
+
     The graph is frozen by ``fit``: a prediction depends on its own row and the fitted state alone.
 
     Parameters
@@ -44,8 +49,9 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     combine : {"concat", "last"}, default="concat"
         Whether the decoder reads the states of all levels or of the last one.
     decoder : {"bilinear", "linear", "mlp"}, default="bilinear"
-        How the two ends of a pair become a score. ``"linear"`` adds a term of the model and a term of the dataset and
-        so ranks all models alike for every dataset without records; the others learn the interaction.
+        How a network makes a score of the two ends of a pair. ``"linear"`` adds a term of the model and a term of the
+        dataset and so (with ``kernel_weight=0``) ranks all models alike for every dataset without records; the others
+        learn the interaction.
     edge_features : bool, default=True
         Whether messages carry the scores of the edges.
     n_neighbors : int, default=0
@@ -95,7 +101,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     verbose : int, default=0
         Print the loss every so many epochs.
     kernel_weight : float, default=0.5
-        Share of an exact kernel regression in the prediction; the networks have the rest.
+        Share of the kernel regression in the prediction, from 0 to 1; the networks have the rest.
     conv : {"bipartite", "gatconv"}, default="bipartite"
         The attention layer: ours, or the one of the SCG4Trf paper (see :mod:`skgat.presets`).
     additive : bool, default=True
@@ -112,7 +118,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     network_ : FrozenNetwork
         Weights, node states and decoder terms, in numpy.
     kernel_ : KernelRegression or None
-        The kernel regression, in numpy.
+        The kernel regression, in numpy; None with ``kernel_weight=0``.
     models_, datasets_ : array of ids
         The known models and datasets.
     device_ : str
@@ -124,9 +130,9 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     validation_scores_ : list of float
         With early stopping: minus the loss on the held-out edges after each epoch.
     noise_, ranking_noise_ : dict of float
-        Error on edges that were held out of a member's training, by what else was; of the scores, and of the scores
-        relative to the others of the dataset. Enter ``predict(return_std=True)`` and ``ranking_std``, where they grow
-        for models and datasets with few records.
+        Error on edges that were held out of a member's training, by what else was (who knows less of a pair is not
+        taken to err less); of the scores, and of the scores relative to the others of the dataset. Enter
+        ``predict(return_std=True)`` and ``ranking_std``, where they grow for models and datasets with few records.
     n_features_in_ : int
         The number of columns of X without the target.
     feature_names_in_ : array of str

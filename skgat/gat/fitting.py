@@ -10,7 +10,7 @@ import torch
 
 from ..graph import SIDES, Graph, neighbors
 from ..records import ROLES, lookup_ids
-from .calibration import draw_folds, noise_of, scarcity
+from .calibration import Fold, draw_folds, noise_of, scarcity
 from .edges import DenseEdges, choose_layout
 from .inference import CASES, FrozenNetwork
 from .kernel import solve
@@ -89,29 +89,38 @@ def train(estimator, task, seed, start, context, X, y):
     X, y
         What callbacks are given.
     """
-    graph, ours = task.graph, estimator.conv == "bipartite"
-    folds = None
-    if ours:
-        folds = draw_folds(
-            graph, estimator.n_estimators, estimator.target_transform, task.features["dataset"], seed
-        )  # fmt: skip
-    strengths = choose_strengths(graph, task.features, task.target, seed) if estimator.kernel_weight else None
-    trainer = _trainer(estimator, task, folds, seed, start)
+    held_out = _hold_out(estimator, task.graph, seed) if estimator.early_stopping else None
+    folds = _folds(estimator, task, held_out, seed)
+    kernel = None
+    if estimator.kernel_weight:
+        kernel = _regression(task, choose_strengths(task.graph, task.features, task.target, seed))
+    trainer = _trainer(estimator, task, folds, held_out, seed, start)
     small = isinstance(trainer.inputs.edges, DenseEdges)
     with one_thread() if small else nullcontext():
-        _run_epochs(estimator, trainer, task, strengths, context, X, y)
+        _run_epochs(estimator, trainer, task, kernel, context, X, y)
         trainer.restore_best()
         predictions = to_numpy(trainer.predictions()).astype(np.float64)
     trainer.finalize()
-    fitted = _fitted(trainer, task, strengths)
-    noise, ranking_noise = _noise(task, folds, predictions, strengths)
+    fitted = _fitted(trainer, task, kernel)
+    noise, ranking_noise = _noise(task, folds, predictions, kernel)
     fitted |= {"noise_": noise, "ranking_noise_": ranking_noise}
     if estimator.early_stopping:
         fitted["validation_scores_"] = trainer.scores
     return fitted
 
 
-def _trainer(estimator, task, folds, seed, start):
+def _folds(estimator, task, held_out, seed):
+    """What each member does not hear of, or None: in the network of the paper, or where nothing would be left."""
+    if estimator.conv == "gatconv":
+        return None
+    dataset_features = task.features["dataset"]
+    folds = draw_folds(task.graph, estimator.n_estimators, estimator.target_transform, dataset_features, seed)
+    if folds and held_out is not None and any((fold.held | held_out).all() for fold in folds):
+        return None
+    return folds
+
+
+def _trainer(estimator, task, folds, held_out, seed, start):
     names = ("learning_rate", "weight_decay", "max_iter", "edge_dropout", "node_dropout", "loss", "rank_weight",
              "schedule")  # fmt: skip
     return Trainer(
@@ -125,27 +134,30 @@ def _trainer(estimator, task, folds, seed, start):
         resolve_device(estimator.device),
         seed,
         weights=_matching(start, task.config, seed),
-        validation=_hold_out(estimator, task.graph, seed) if estimator.early_stopping else None,
+        validation=None if held_out is None else (held_out, task.target),
         folds=None if folds is None else np.stack([fold.held for fold in folds]),
     )
 
 
-def _noise(task, folds, predictions, strengths):
+def _noise(task, folds, predictions, kernel):
     """Errors on what each member did not hear of; on what it learned where nothing was held out."""
     graph, share = task.graph, task.config["kernel_weight"]
+    disagreement = (1.0 - share) ** 2 * predictions.var(axis=0)
+    if kernel is not None:
+        heard = folds or [Fold(np.zeros(graph.n_edges, dtype=bool), graph, task.target, task.scale)]
+        told = [_tell(task, fold, kernel.strengths) for fold in heard]
+        regressions = np.stack([_on_edges(head, graph, task.features["pair"]) for head in told])
+        predictions = (1.0 - share) * predictions + share * regressions
     if folds is None:
         error = normal_scale(task.target - predictions.mean(axis=0))
         return dict.fromkeys(CASES, error), dict.fromkeys(CASES, error)
-    disagreement = (1.0 - share) ** 2 * predictions.var(axis=0)
-    if strengths is not None:
-        told = [solve(fold.graph, _of_edges(task, ~fold.held), fold.target[~fold.held], strengths) for fold in folds]
-        regressions = np.stack([_on_edges(head, graph, task.features["pair"]) for head in told])
-        predictions = (1.0 - share) * predictions + share * regressions
     return noise_of(graph, task.target, task.scale, folds, predictions, disagreement)
 
 
-def _of_edges(task, rows):
-    return task.features | {"pair": task.features["pair"][rows]}
+def _tell(task, fold, strengths):
+    """The regression that heard of the fold's edges alone."""
+    rows = ~fold.held
+    return solve(fold.graph, task.features | {"pair": task.features["pair"][rows]}, fold.target[rows], strengths)
 
 
 def _on_edges(head, graph, pair_features):
@@ -154,7 +166,7 @@ def _on_edges(head, graph, pair_features):
     )
 
 
-def _run_epochs(estimator, trainer, task, strengths, context, X, y):
+def _run_epochs(estimator, trainer, task, kernel, context, X, y):
     patience, best = 0, -np.inf
     for number in range(1, estimator.max_iter + 1):
         epoch = context.subcontext(task_name="epoch")
@@ -163,7 +175,7 @@ def _run_epochs(estimator, trainer, task, strengths, context, X, y):
         if estimator.verbose and number % int(estimator.verbose) == 0:
             print(f"epoch {number:>4}  loss {loss:.5f}")
         stop = epoch.call_on_fit_task_end(
-            estimator=estimator, X=X, y=y, reconstruction_attributes=lambda: _fitted(trainer, task, strengths)
+            estimator=estimator, X=X, y=y, reconstruction_attributes=lambda: _fitted(trainer, task, kernel)
         )
         if estimator.early_stopping:
             score = trainer.validate()
@@ -174,12 +186,12 @@ def _run_epochs(estimator, trainer, task, strengths, context, X, y):
             break
 
 
-def _fitted(trainer, task, strengths):
+def _fitted(trainer, task, kernel):
     trained = {side: getattr(task.graph, f"{side}s") for side in SIDES}
     return {
         "graph_": task.graph,
         "network_": _freeze(trainer.network, trainer.inputs, task, trained),
-        "kernel_": _regression(task, strengths),
+        "kernel_": kernel,
         "target_scale_": task.scale,
         "noise_": dict.fromkeys(CASES, 0.0),
         "ranking_noise_": dict.fromkeys(CASES, 0.0),
@@ -190,7 +202,7 @@ def _fitted(trainer, task, strengths):
 
 
 def _regression(task, strengths):
-    return None if strengths is None else solve(task.graph, task.features, task.target, strengths)
+    return solve(task.graph, task.features, task.target, strengths)
 
 
 def _matching(start, config, seed):
@@ -263,8 +275,8 @@ def refresh(estimator, graph):
     """The fitted attributes over a graph that has grown."""
     network, inputs, task = _rebuild(estimator, graph)
     frozen = _freeze(network, inputs, task, estimator.network_.trained)
-    regression = _regression(task, estimator.kernel_ and estimator.kernel_.strengths)
-    return {"graph_": graph, "target_scale_": task.scale, "network_": frozen, "kernel_": regression}
+    kernel = None if estimator.kernel_ is None else _regression(task, estimator.kernel_.strengths)
+    return {"graph_": graph, "target_scale_": task.scale, "network_": frozen, "kernel_": kernel}
 
 
 def attention_weights(estimator, graph):

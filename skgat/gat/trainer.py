@@ -6,6 +6,7 @@ import copy
 import math
 from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as nnf
 
@@ -47,8 +48,8 @@ class Trainer:
     seed : int
     weights : dict of arrays, optional
         Where to start from.
-    validation : boolean array of shape (n_edges,), optional
-        Edges to hold out for early stopping.
+    validation : tuple of arrays of shape (n_edges,), optional
+        Which edges to hold out for early stopping, and what is learned when nothing else is held out.
     folds : boolean array of shape (n_members, n_edges), optional
         Edges that a member never hears of, to see afterwards what it says of them.
     """
@@ -68,7 +69,9 @@ class Trainer:
         identity = {"model": range(graph.n_models), "dataset": range(graph.n_datasets)}
         self.inputs = Inputs(graph, features, near, edges, identity, device)
         self.targets = edges.place(as_tensor(targets, device).reshape(-1, graph.n_edges))
-        self.held = self._mask(validation)[0]
+        held, truth = (None, np.zeros(graph.n_edges)) if validation is None else validation
+        self.held = self._mask(held)[0]
+        self.truth = edges.place(as_tensor(truth, device)[None])
         self.training = edges.present & ~self.held & ~self._mask(folds)
         self._leaks = config["edge_features"] or config["additive"]
         self._hides = self._leaks or settings["edge_dropout"] > 0
@@ -162,7 +165,7 @@ class Trainer:
         """Score the held-out edges, higher is better, and keep the state if it is the best so far."""
         self.network.eval()
         out = self.network(self.inputs, self.targets, self._all_in_training()).mean(0, keepdim=True)
-        score = -float(self._loss(out, self.targets.mean(0, keepdim=True), self.held[None]).item())
+        score = -float(self._loss(out, self.truth, self.held[None]).item())
         self.scores.append(score)
         if score > self.best_score:
             self.best_score, self.best_state = score, copy.deepcopy(self.network.state_dict())
