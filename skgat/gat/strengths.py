@@ -7,7 +7,7 @@ import torch
 
 from ..records import ROLES
 from .kernel import COMPONENTS, Strengths
-from .runtime import as_tensor, one_thread
+from .runtime import as_tensor, one_thread, to_numpy
 
 #: Where the search starts: effects of nodes first, interactions small.
 _START = {
@@ -71,8 +71,8 @@ def choose_strengths(graph, features, target, seed):
 
         optimizer.step(closure)
     variances, noise, lengths = _split(logs.detach(), widths)
-    lengths = {role: np.array(length) for role, length in lengths.items()}
-    return Strengths(np.array(variances), float(noise), lengths)
+    lengths = {role: to_numpy(length) for role, length in lengths.items()}
+    return Strengths(to_numpy(variances), float(noise), lengths)
 
 
 def _excerpt(graph, rng):
