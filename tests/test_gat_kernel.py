@@ -66,7 +66,7 @@ def rows_of(graph, features):
 def alike(one, other, length):
     if not one.shape[1]:
         return np.zeros((len(one), len(other)))
-    return np.exp(-((one[:, None] - other[None]) ** 2).mean(axis=2) / (2 * length**2))
+    return np.exp(-(((one[:, None] - other[None]) / length) ** 2).mean(axis=2) / 2)
 
 
 def covariance(chosen, one, other, near=alike):
@@ -203,13 +203,16 @@ class TestStrengths:
     @staticmethod
     def excerpt():
         graph, features, target = make_problem(weighted=True)
-        logs = torch.linspace(-1.5, 0.5, len(COMPONENTS) + 4, dtype=torch.float64)
+        logs = torch.linspace(-1.5, 0.5, len(COMPONENTS) + 4 + sum(WIDTHS.values()), dtype=torch.float64)
         part = strengths._Excerpt(graph, features, target, np.arange(graph.n_edges))
         return SimpleNamespace(graph=graph, features=features, target=target, logs=logs, part=part)
 
     def test_the_covariance_is_that_of_the_regression(self, excerpt):
-        values = excerpt.logs.exp().numpy()
-        chosen = Strengths(values[: len(COMPONENTS)], values[-4], dict(zip(ROLES, values[-3:], strict=True)))
+        values, n_components = excerpt.logs.exp().numpy(), len(COMPONENTS)
+        common, own = values[n_components + 1 : n_components + 4], values[n_components + 4 :]
+        ends = np.cumsum([WIDTHS[role] for role in ROLES])[:-1]
+        lengths = [shared * part for shared, part in zip(common, np.split(own, ends), strict=True)]
+        chosen = Strengths(values[:n_components], values[n_components], dict(zip(ROLES, lengths, strict=True)))
         rows, graph = rows_of(excerpt.graph, excerpt.features), excerpt.graph
         noise = chosen.noise * graph.weights.mean() / graph.weights + 1e-4 * (1 + chosen.variances.sum())
         expected = covariance(chosen, rows, rows) + np.diag(noise)
@@ -251,7 +254,7 @@ class TestStrengths:
         for seed in (0, 0, 1):
             torch.manual_seed(len(found))
             chosen = choose_strengths(graph, features, target, seed)
-            found.append([*chosen.variances, chosen.noise, *chosen.lengths.values()])
+            found.append([*chosen.variances, chosen.noise, *np.concatenate(list(chosen.lengths.values()))])
         assert found[0] == found[1]
         # The seed draws the excerpts and nothing else.
         assert (found[0] == found[2]) == (most is None)
@@ -285,6 +288,20 @@ class TestStrengths:
         growth = np.log(chosen.variances) - np.log([strengths._START[name] for name in COMPONENTS])
         assert COMPONENTS[growth.argmax()] == name
         assert chosen.noise < 0.1
+
+    def test_a_feature_that_matters_is_told_from_one_that_does_not(self):
+        """As far as there are datasets to see it on."""
+        found = []
+        for n_datasets in (8, 60):
+            graph, features, _ = make_problem(n_models=8, n_datasets=n_datasets, fill=0.9, seed=5)
+            only = features["dataset"][:, 0]
+            slopes = np.random.default_rng(2).normal(size=graph.n_models)
+            target = slopes[graph.edge_models] * np.sin(2 * only[graph.edge_datasets])
+            chosen = choose_strengths(graph, features, (target - target.mean()) / target.std(), 0)
+            found.append(chosen.lengths["dataset"])
+        few, many = found
+        assert many[0] < many[1:].min() / 2
+        assert few.max() / few.min() < many.max() / many.min()
 
     def test_noise_is_found_to_be_noise(self):
         graph, features, target = make_problem(n_models=16, n_datasets=16, fill=0.9, seed=4)
