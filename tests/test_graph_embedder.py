@@ -17,7 +17,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from skgat import MetadataEncoder, metrics, recommend
+from skgat import MetadataEncoder, TransferabilityGAT, metrics, recommend
 from skgat.embedding import GraphEmbedder
 from skgat.exceptions import DuplicatePairWarning, UnknownEntityWarning
 from skgat.model_selection import LeaveDatasetsOut
@@ -411,6 +411,13 @@ def test_any_regressor_follows(regressor):
     assert metrics.pearson(held["score"], pipeline.predict(held), groups=held["dataset"]) > 0.5
     ranking = recommend(pipeline, held[["dataset", "dataset__kind", "dataset__level"]][:1].assign(dataset="new"), k=3)
     assert len(ranking) == 3
+
+
+def test_the_attention_network_may_follow_too():
+    gat = TransferabilityGAT(hidden_dim=8, n_heads=2, n_estimators=1, max_iter=5, random_state=0, device="cpu")
+    pipeline = make_pipeline(MetadataEncoder(), GraphEmbedder(**SMALL, output="records"), gat).fit(RECORDS)
+    assert np.isfinite(pipeline.predict(RECORDS.drop(columns="score"))).all()
+    assert {"model__g0", "dataset__g7"} <= {*gat.graph_.model_columns, *gat.graph_.dataset_columns}
 
 
 def test_the_pipeline_of_the_paper():
