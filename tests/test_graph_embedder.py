@@ -265,6 +265,13 @@ def test_an_unknown_dataset_is_the_weighted_mean_of_similar_ones():
     assert_allclose(found, np.broadcast_to(expected, found.shape), rtol=1e-6)
 
 
+def test_a_table_places_a_dataset_without_features():
+    bare = RECORDS[["model", "dataset", "score"]]
+    embedder = GraphEmbedder(**SMALL, similarity=_similarity(more=["d9"]), n_neighbors=1).fit(bare)
+    found = embedder.transform(bare[:1].assign(dataset="d9")).filter(like="dataset__g")
+    assert_allclose(found.iloc[0], embedder.embeddings("dataset").loc["d4"], rtol=1e-6)
+
+
 def test_a_measure_links_an_unknown_dataset_to_the_model_of_its_row():
     similarity = _similarity(more=["d9"])
     embedder = GraphEmbedder(**SMALL, similarity=similarity, n_neighbors=1, positive_share=0.3).fit(RECORDS)
@@ -505,6 +512,8 @@ def test_bad_tables_and_scores_are_named():
         GraphEmbedder().fit(RECORDS, bad["score"])
     with pytest.raises(ValueError, match="X has no target column 'score' and y is None; pass the scores as y"):
         GraphEmbedder().fit(RECORDS.drop(columns="score"))
+    with pytest.raises(ValueError, match="requires y to be passed, but the target y is None"):
+        GraphEmbedder().fit(np.eye(4))
     with pytest.raises(ValueError, match="X gives no edge of the kinds 'score' and 'pair'"):
         GraphEmbedder(edges=("score",)).fit(RECORDS.assign(score=np.nan))
     with pytest.raises(ValueError, match="Column 'model__kind' does not hold numbers"):

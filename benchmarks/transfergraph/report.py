@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-#: Pearson per target as upstream published it (Li et al., ICDE 2024; github.com/TransferGraph/transfergraph): image, XGB
-#: on node2vec; text, XGB on GAT, all models. In the order of the targets' names.
+#: Pearson per target as upstream published it (Li et al., ICDE 2024; github.com/TransferGraph/transfergraph): image,
+#: XGB on node2vec; text, XGB on GAT, all models. In the order of the targets' names.
 PUBLISHED = {
     "image": [0.946, 0.802, 0.851, 0.874, 0.895, 0.907, 0.698, 0.812],
     "text": [0.743, 0.754, 0.822, 0.803, 0.812, 0.770, 0.892, 0.821],
@@ -35,10 +35,10 @@ def _introduction(settings, versions):
 TransferGraph (Li et al., ICDE 2024) embeds models and datasets in a graph of past results, transferability scores and
 dataset similarities, and lets a regressor predict the rest. Here it is `GraphEmbedder` and a regressor, with the
 paper's targets (eight datasets a modality, one left out at a time) and its regressors' settings. All scores of the
-target are hidden; its LogME and its distances to other datasets stay visible, as in the paper. Not taken over: the run time of the
-hidden runs as a feature, the silent loss of models, category codes that are fitted apart on the rows to predict. The
-regressors learn scores that are standardised within each dataset of the history; every correlation is taken over all
-models of the target with a result.
+target are hidden; its LogME and its distances to other datasets stay visible, as in the paper. Not taken over: the run
+time of the hidden runs as a feature, the silent loss of models, category codes that are fitted apart on the rows to
+predict. The regressors learn scores that are standardised within each dataset of the history; every correlation is
+taken over all models of the target with a result.
 
 Run by `python benchmarks/transfergraph/run.py --report docs/transfergraph.md` with {settings}; {versions}.
 
