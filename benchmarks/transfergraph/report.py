@@ -94,34 +94,43 @@ def _per_target(cells, modality):
 
 
 def _paired(cells, with_graph, without, measure):
-    """Mean difference, its standard error, and wins among the targets."""
-    tables = [
-        cells[cells["contestant"] == name].set_index(["modality", "target"])[measure] for name in (with_graph, without)
-    ]
-    difference = (tables[0] - tables[1]).dropna()
-    if len(difference) < 2:
-        return ""
-    error = difference.std() / np.sqrt(len(difference))
-    return f"{difference.mean():+.3f} ± {error:.3f} ({int((difference > 0).sum())} of {len(difference)})"
+    """The differences of two contestants, one a target."""
+    by_target = cells.set_index(["modality", "target"])
+    one, other = (by_target.loc[by_target["contestant"] == name, measure] for name in (with_graph, without))
+    return (one - other).dropna().to_numpy()
+
+
+def _spread(differences):
+    return differences.std(ddof=1) / np.sqrt(len(differences))
 
 
 def _what_graphs_add(cells):
-    lines = [
+    lines, words = [], []
+    for prefix, label in (("", "metadata, similarity and LogME"), ("mean + ", "these and the model's mean")):
+        clear = {"better": 0, "worse": 0, "all": 0}
+        for regressor in REGRESSORS:
+            for measure in ("pearson", "spearman"):
+                plain = f"{prefix}none | all | {regressor}"
+                found = [_paired(cells, f"{prefix}{name} | all | {regressor}", plain, measure) for name in GRAPHS]
+                found = [differences for differences in found if len(differences) > 1]
+                entries = [f"{d.mean():+.3f} ± {_spread(d):.3f} ({(d > 0).sum()} of {len(d)})" for d in found]
+                lines.append(_row(label, regressor, measure.capitalize(), *entries))
+                clear["all"] += len(found)
+                clear["better"] += sum(d.mean() > 2 * _spread(d) for d in found)
+                clear["worse"] += sum(d.mean() < -2 * _spread(d) for d in found)
+        words.append(
+            f"Beside {label}, {clear['better']} of {clear['all']} combinations of graph, regressor and measure gain by "
+            f"more than two standard errors, and {clear['worse']} lose by as much."
+        )
+    head = [
         "## What the graph adds\n",
         "Paired differences over all targets of both zoos, mean ± standard error (wins): the same regressor on the "
-        "same features, with the vectors and without.\n",
+        "same features, with the vectors and without. " + " ".join(words) + " By chance alone about one in 20 would "
+        "pass that line on either side together.\n",
         _row("beside", "regressor", "measure", *GRAPHS),
         _row(*["---"] * 7),
     ]
-    for prefix, label in (("", "metadata + similarity + LogME"), ("mean + ", "the same + the model's mean")):
-        for regressor in REGRESSORS:
-            for measure in ("pearson", "spearman"):
-                found = [
-                    _paired(cells, f"{prefix}{m} | all | {regressor}", f"{prefix}none | all | {regressor}", measure)
-                    for m in GRAPHS
-                ]
-                lines.append(_row(label, regressor, measure.capitalize(), *found))
-    return "\n".join(lines) + "\n"
+    return "\n".join(head + lines) + "\n"
 
 
 def _harder(cells):
