@@ -17,7 +17,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from skgat import MetadataEncoder, metrics, recommend
+from skgat import MetadataEncoder, TransferabilityGAT, metrics, recommend
 from skgat.embedding import GraphEmbedder
 from skgat.exceptions import DuplicatePairWarning, UnknownEntityWarning
 from skgat.model_selection import LeaveDatasetsOut
@@ -265,6 +265,13 @@ def test_an_unknown_dataset_is_the_weighted_mean_of_similar_ones():
     assert_allclose(found, np.broadcast_to(expected, found.shape), rtol=1e-6)
 
 
+def test_a_table_places_a_dataset_without_features():
+    bare = RECORDS[["model", "dataset", "score"]]
+    embedder = GraphEmbedder(**SMALL, similarity=_similarity(more=["d9"]), n_neighbors=1).fit(bare)
+    found = embedder.transform(bare[:1].assign(dataset="d9")).filter(like="dataset__g")
+    assert_allclose(found.iloc[0], embedder.embeddings("dataset").loc["d4"], rtol=1e-6)
+
+
 def test_a_measure_links_an_unknown_dataset_to_the_model_of_its_row():
     similarity = _similarity(more=["d9"])
     embedder = GraphEmbedder(**SMALL, similarity=similarity, n_neighbors=1, positive_share=0.3).fit(RECORDS)
@@ -413,6 +420,13 @@ def test_any_regressor_follows(regressor):
     assert len(ranking) == 3
 
 
+def test_the_attention_network_may_follow_too():
+    gat = TransferabilityGAT(hidden_dim=8, n_heads=2, n_estimators=1, max_iter=5, random_state=0, device="cpu")
+    pipeline = make_pipeline(MetadataEncoder(), GraphEmbedder(**SMALL, output="records"), gat).fit(RECORDS)
+    assert np.isfinite(pipeline.predict(RECORDS.drop(columns="score"))).all()
+    assert {"model__g0", "dataset__g7"} <= {*gat.graph_.model_columns, *gat.graph_.dataset_columns}
+
+
 def test_the_pipeline_of_the_paper():
     xgboost = pytest.importorskip("xgboost")
     regressor = xgboost.XGBRegressor(n_estimators=20, n_jobs=1)
@@ -498,6 +512,8 @@ def test_bad_tables_and_scores_are_named():
         GraphEmbedder().fit(RECORDS, bad["score"])
     with pytest.raises(ValueError, match="X has no target column 'score' and y is None; pass the scores as y"):
         GraphEmbedder().fit(RECORDS.drop(columns="score"))
+    with pytest.raises(ValueError, match="requires y to be passed, but the target y is None"):
+        GraphEmbedder().fit(np.eye(4))
     with pytest.raises(ValueError, match="X gives no edge of the kinds 'score' and 'pair'"):
         GraphEmbedder(edges=("score",)).fit(RECORDS.assign(score=np.nan))
     with pytest.raises(ValueError, match="Column 'model__kind' does not hold numbers"):

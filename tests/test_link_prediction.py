@@ -135,6 +135,24 @@ def test_threads_are_put_back(kind, monkeypatch):
     assert_allclose(one[0][-1], two[0][-1], atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["sage", "gat"])
+def test_many_pairs_are_sampled(kind, monkeypatch):
+    monkeypatch.setattr(linkpred, "_MOST_PAIRS", 1)
+    levels, _, losses = _train(kind)
+    assert np.isfinite(levels[-1]).all()
+    assert losses != _train(kind, seed=1)[2]
+
+
+def test_a_graph_with_all_links_has_no_random_negatives():
+    models, datasets = np.divmod(np.arange(12), 4)
+    nothing = np.zeros((0, 2), dtype=int)
+    graph = TransferGraph(3, 4, models, 3 + datasets, np.ones(12), np.zeros(12, dtype=int), nothing)
+    features = {"model": np.eye(3), "dataset": np.eye(4)}
+    levels, _, losses = train_network("sage", graph, features, WIDTH, 2.0, 100, 0.02, "cpu", 0)
+    assert losses[-1] < 0.2
+    assert (levels[-1][:3] @ levels[-1][3:].T > 0.5).all()
+
+
 def test_nodes_without_features_are_told_apart():
     none = {"model": np.zeros((5, 0)), "dataset": np.zeros((4, 0))}
     levels, _, _ = _train("sage", features=none)
