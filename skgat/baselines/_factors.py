@@ -79,7 +79,7 @@ def solve_rows(cells, sums, other, alpha, prior=None):
         Weights times values.
     other : array of shape (n_columns, rank)
         The factors of the columns.
-    alpha : float
+    alpha : float or array of shape (rank,)
         How strongly rows are drawn to the prior.
     prior : array of shape (n_rows, rank), optional
         By default zeros.

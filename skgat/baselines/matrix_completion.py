@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._compat import Interval, StrOptions, fit_context
 from ..graph import additive_effects
 from ._additive import additive_part, ids_graph
+from ._factors import solve_rows
 
 
 class MatrixCompletion(RegressorMixin, BaseEstimator):
@@ -149,7 +150,7 @@ class MatrixCompletion(RegressorMixin, BaseEstimator):
         n_models, n_datasets, rank = graph.n_models, graph.n_datasets, sides[0].shape[1] - 1
         fill = graph.n_edges / (n_models * n_datasets)
         alpha = self.alpha * np.sqrt(fill) * (np.sqrt(n_models) + np.sqrt(n_datasets))
-        ridge = np.diag([self.shrinkage, *[alpha] * rank])
+        ridge = np.array([self.shrinkage, *[alpha] * rank])
         ends = graph.edge_models, graph.edge_datasets
         matrix = csr_array((weights, ends), shape=(n_models, n_datasets))
         scored = csr_array((weights * scores, ends), shape=(n_models, n_datasets))
@@ -198,9 +199,6 @@ def _solve(known, target, other, ridge):
     """Effects and vectors of one side: a ridge regression of each node on the vectors of the other side."""
     design = other.copy()
     design[:, 0] = 1.0
-    n_terms = design.shape[1]
-    products = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
-    gram = (known @ products).reshape(-1, n_terms, n_terms) + ridge
     # The effects of the other side are part of what is explained already.
-    right = target @ design - known @ (other[:, :1] * design)
-    return np.linalg.solve(gram, right[:, :, None])[:, :, 0]
+    rest = (target - known.multiply(other[None, :, 0])).tocsr()
+    return solve_rows(known, rest, design, ridge)
