@@ -171,6 +171,8 @@ CONTESTANTS = {contestant.name: contestant for contestant in _all()}
 
 #: What is changed about the default, one thing at a time.
 ABLATIONS = {
+    "networks alone": {"kernel_weight": 0.0},
+    "regression alone": {"kernel_weight": 1.0},
     "no additive part": {"additive": False},
     "linear decoder": {"decoder": "linear"},
     "mlp decoder": {"decoder": "mlp"},
@@ -190,12 +192,11 @@ ABLATIONS = {
 
 #: Where they are measured: matrix, scenario, the most splits.
 ABLATION_SPLITS = (
-    ("domainnet", "edges", 3),
-    ("image", "lodo", 8),
-    ("text", "lodo", 8),
     ("vision", "lodo", 11),
-    ("image", "hide20", 2),
-    ("text", "new-models", 3),
+    ("vision", "new-models", 5),
+    ("domainnet", "edges", 2),
+    ("text", "lodo", 8),
+    ("image", "lodo", 8),
 )
 
 
