@@ -15,7 +15,7 @@ from scipy.sparse.linalg import lsqr
 from sklearn.neighbors import NearestNeighbors
 
 from .exceptions import DuplicatePairWarning
-from .records import ROLES, id_codes, infer_roles, lookup_ids
+from .records import ROLES, IdIndex, id_codes, infer_roles, lookup_ids
 
 #: The two kinds of nodes.
 SIDES = ("model", "dataset")
@@ -52,6 +52,17 @@ class Graph:
     model_columns: tuple
     dataset_columns: tuple
     pair_columns: tuple
+
+    def find(self, side, ids):
+        """Where each id stands among the nodes of a side; -1 for an unknown one."""
+        # To hash the ids of a large zoo takes longer than a prediction: it is done once, and not saved.
+        indexes = self.__dict__.setdefault("_indexes", {})
+        if side not in indexes:
+            indexes[side] = IdIndex(getattr(self, f"{side}s"))
+        return indexes[side].find(ids)
+
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != "_indexes"}
 
     @property
     def n_models(self):

@@ -6,6 +6,7 @@ mistakes in the same words.
 
 __all__ = [
     "ROLES",
+    "IdIndex",
     "Pairs",
     "constant_within",
     "id_codes",
@@ -273,11 +274,23 @@ def _sort_key(value):
     return "str" if isinstance(value, str) else type(value).__name__, 0, str(value)
 
 
+class IdIndex:
+    """Finds ids among known ones; to be kept where the same ones are searched again and again."""
+
+    def __init__(self, known):
+        self._known, self._tables = known, {}
+
+    def find(self, values):
+        """Where each value stands among the known ids; -1 for an unknown one."""
+        dtype = object if self._known.dtype == object or np.asarray(values).dtype == object else None
+        if dtype not in self._tables:
+            self._tables[dtype] = pd.Index(self._known, dtype=dtype)
+        return self._tables[dtype].get_indexer(pd.Index(values, dtype=dtype))
+
+
 def lookup_ids(known, values):
     """Where each value stands among the known ids; -1 for an unknown one."""
-    if known.dtype == object or np.asarray(values).dtype == object:
-        return pd.Index(known, dtype=object).get_indexer(pd.Index(values, dtype=object))
-    return pd.Index(known).get_indexer(pd.Index(values))
+    return IdIndex(known).find(values)
 
 
 def _prefix_role(name):

@@ -95,7 +95,10 @@ def dense(graph, features, target, chosen, asked, near=alike):
 
 def ask(head, asked):
     ends = {side: np.maximum(asked.codes[side], -1) for side in ("model", "dataset")}
-    terms = [head.of_nodes(side, codes, asked.features[side]) for side, codes in ends.items()]
+    terms = [
+        np.where((codes < 0)[:, None], head.attach(side, asked.features[side]), head.terms[side][codes])
+        for side, codes in ends.items()
+    ]
     return head.predict(*terms, asked.features["pair"])
 
 

@@ -14,7 +14,7 @@ from .._compat import HasMethods, Interval, StrOptions, fit_context
 from ..exceptions import warn_of_unknown
 from ..gat.reading import read_features
 from ..graph import SIDES, build_graph
-from ..records import lookup_ids, read_pairs
+from ..records import read_pairs
 from ._spaces import Recipe, fit_space, learn_weights, settle
 
 
@@ -268,13 +268,12 @@ class TransferSpaceRegressor(RegressorMixin, BaseEstimator):
         """The vectors of the model and of the dataset of each row."""
         check_is_fitted(self)
         pairs = read_pairs(self, X, reset=False, missing=True)
-        tables, bare = read_features(self.graph_, self._averages, pairs, sides)
+        tables, codes, bare = read_features(self.graph_, self._averages, pairs, sides)
         warn_of_unknown({side: bare[side] for side in sides}, stacklevel=4)
         vectors = []
         for side in sides:
-            codes = lookup_ids(getattr(self, f"{side}s_"), getattr(pairs, f"{side}s"))
-            placed = getattr(self, f"{side}_vectors_")[codes]
-            new = codes < 0
+            placed = getattr(self, f"{side}_vectors_")[codes[side]]
+            new = codes[side] < 0
             placed[new] = self.placements_[side].place(tables[side][new])
             vectors.append(placed)
         return vectors

@@ -15,10 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 from .._compat import CallbackSupportMixin, fit_context, with_callbacks
 from ..exceptions import warn_of_unknown
 from ..graph import SIDES, build_graph, extend_graph
-from ..records import ROLES, lookup_ids, read_pairs
+from ..records import ROLES, read_pairs
 from .arguments import CONSTRAINTS, check_arguments
-from .inference import CASES
+from .inference import CASES, End
 from .reading import check_size, read_features
+
+#: Pairs that are predicted at once: their terms stay in the processor's cache.
+_BLOCK = 4096
 
 
 class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
@@ -308,7 +311,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
         with _all_or_nothing(self):
             pairs = read_pairs(self, X, y, reset=False, scores=True, missing=True)
-            tables, _ = read_features(self.graph_, self.network_.scaling, pairs)
+            tables, _, _ = read_features(self.graph_, self.network_.scaling, pairs)
             columns = {role: getattr(self.graph_, f"{role}_columns") for role in ROLES}
             features = pd.DataFrame(
                 np.hstack([tables[role] for role in ROLES]), columns=[name for role in ROLES for name in columns[role]]
@@ -359,22 +362,16 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     def _predict(self, X, ranking=False):
         pairs = read_pairs(self, X, reset=False, missing=True)
-        tables, unknown = read_features(self.graph_, self.network_.scaling, pairs)
-        network, regression = self.network_, self.kernel_
-        codes, terms, exact = {}, {}, {}
+        tables, codes, unknown = read_features(self.graph_, self.network_.scaling, pairs)
+        network = self.network_
         scaled = {role: network.scale(role, tables[role]) for role in ROLES}
-        for side, ids in (("model", pairs.models), ("dataset", pairs.datasets)):
-            codes[side] = lookup_ids(getattr(self.graph_, f"{side}s"), ids)
-            terms[side] = self._terms(side, codes[side], ids, scaled[side])
-            if regression is not None:
-                exact[side] = regression.of_nodes(side, codes[side], scaled[side])
         unknown["dataset"] = _unlisted(network, unknown["dataset"])
-        members = network.predict(terms["model"], terms["dataset"], scaled["pair"])
-        values, variance = members.mean(axis=0), members.var(axis=0)
-        if regression is not None:
-            share = network.config["kernel_weight"]
-            values = (1.0 - share) * values + share * regression.predict(**exact, pair_features=scaled["pair"])
-            variance = (1.0 - share) ** 2 * variance
+        ids = {side: getattr(pairs, f"{side}s") for side in SIDES}
+        ends = {side: self._end(side, codes[side], ids[side], scaled[side]) for side in SIDES}
+        values, variance = np.empty(len(pairs)), np.empty(len(pairs))
+        for start in range(0, len(pairs), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            values[rows], variance[rows] = self._of_rows(ends, rows, scaled["pair"][rows])
         noise = self.ranking_noise_ if ranking else self.noise_
         case = 1 * (codes["dataset"] < 0) + 2 * (codes["model"] < 0)
         error = np.array([noise[name] for name in CASES])[case] ** 2
@@ -450,20 +447,36 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             ]
         return pd.concat(frames, ignore_index=True)
 
-    def _terms(self, side, codes, ids, features):
-        """The decoder terms of one end of each pair."""
-        network = self.network_
+    def _end(self, side, codes, ids, features):
+        """One end of all pairs; an unknown node is attached once."""
         new = codes < 0
-        terms = network.terms[side][:, codes].astype(np.float64)
-        if new.any():
-            listed = network.listed(side, ids[new])
-            rows, inverse = np.unique(np.column_stack([listed, features[new]]), axis=0, return_inverse=True)
-            # The known nodes are looked at only where similar ones are listened to.
-            known = getattr(self.graph_, f"{side}_features")
-            known = network.scale(side, known if network.config["n_neighbors"] else known[:0])
-            attached = network.attach(side, rows[:, 1:], known, rows[:, 0].astype(np.int64))
-            terms[:, new] = attached[:, inverse.reshape(-1)]
-        return terms
+        if not new.any():
+            return End(codes)
+        network, regression = self.network_, self.kernel_
+        rows = np.column_stack([network.listed(side, ids[new]), features[new]])
+        rows, inverse = np.unique(rows, axis=0, return_inverse=True)
+        listed, features = rows[:, 0].astype(np.int64), rows[:, 1:]
+        # The known nodes are looked at only where similar ones are listened to.
+        known = getattr(self.graph_, f"{side}_features")
+        known = network.scale(side, known if network.config["n_neighbors"] else known[:0])
+        places = np.zeros(len(codes), dtype=np.int64)
+        places[new] = inverse.reshape(-1)
+        exact = None if regression is None else regression.attach(side, features)
+        return End(codes, places, (network.attach(side, features, known, listed), exact))
+
+    def _of_rows(self, ends, rows, pair_features):
+        """Means of some pairs in the units of training, and the variances between the networks."""
+        network, regression = self.network_, self.kernel_
+        members = network.predict(*(ends[side].rows(0, network.terms[side], rows) for side in SIDES), pair_features)
+        values, variance = members.mean(axis=0), members.var(axis=0)
+        if regression is not None:
+            share = network.config["kernel_weight"]
+            exact = regression.predict(
+                *(ends[side].rows(1, regression.terms[side], rows) for side in SIDES), pair_features
+            )
+            values = (1.0 - share) * values + share * exact
+            variance = (1.0 - share) ** 2 * variance
+        return values, variance
 
 
 def _unlisted(network, datasets):

@@ -4,7 +4,7 @@ What training leaves behind is a table of decoder terms for every known node. A 
 on two of their rows. An unknown node is brought to the same form from its own features, one by one.
 """
 
-__all__ = ["CASES", "FrozenNetwork", "as_distances"]
+__all__ = ["CASES", "End", "FrozenNetwork", "as_distances"]
 
 from dataclasses import dataclass
 
@@ -29,6 +29,34 @@ def as_distances(weights):
 
 def _elu(x):
     return np.where(x > 0, x, np.expm1(np.minimum(x, 0.0)))
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of the pairs of a call: who is known by place, everybody else attached once.
+
+    Attributes
+    ----------
+    codes : integer array of shape (n_pairs,)
+        Places in the tables of known nodes; -1 for an unknown one.
+    places : integer array of shape (n_pairs,) or None
+        Of the unknown ones, among those attached.
+    attached : tuple of arrays or None
+        For each table, the same of the unknown nodes.
+    """
+
+    codes: np.ndarray
+    places: np.ndarray | None = None
+    attached: tuple | None = None
+
+    def rows(self, number, table, rows):
+        """What a table of known nodes, and the attachment of that number, say of some pairs; nodes are axis -2."""
+        codes = self.codes[rows]
+        found = table[..., codes, :].astype(np.float64, copy=False)
+        if self.attached is not None:
+            new = codes < 0
+            found[..., new, :] = self.attached[number][..., self.places[rows][new], :]
+        return found
 
 
 @dataclass(frozen=True)

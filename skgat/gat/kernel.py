@@ -58,7 +58,8 @@ class KernelRegression:
         By side: the addend of each known node, then its factors.
     attachments : dict of arrays of shape (n_coordinates, n_terms)
         By side: how the coordinates of an unknown node become its terms.
-    pair_weights : array of shape (n_pair_coordinates,)
+    pair_weights : array of shape (n_landmarks + n_pair_features,)
+        Of the similarities to the pairs that are landmarks, then of the features themselves.
     """
 
     strengths: Strengths
@@ -68,19 +69,18 @@ class KernelRegression:
     attachments: dict
     pair_weights: np.ndarray
 
-    def of_nodes(self, side, codes, features):
-        """The terms of one end of each pair: of a known node those in the table, else (-1) from its own features."""
-        terms = self.terms[side][codes]
-        new = codes < 0
-        if new.any():
-            rows, inverse = np.unique(features[new], axis=0, return_inverse=True)
-            terms[new] = (self._coordinates(side, rows) @ self.attachments[side])[inverse.reshape(-1)]
-        return terms
+    def attach(self, side, features):
+        """The terms of nodes without records, each from its own scaled features."""
+        return self._coordinates(side, features) @ self.attachments[side]
 
     def predict(self, model, dataset, pair_features):
         """Scores of pairs in the units of training, from the terms of both ends and the scaled pair features."""
         out = model[:, 0] + dataset[:, 0] + np.einsum("pq,pq->p", model[:, 1:], dataset[:, 1:])
-        return out + _of_pairs(self, pair_features) @ self.pair_weights
+        if not pair_features.shape[1]:
+            return out
+        similar = similarity(pair_features, self.landmarks["pair"], self.strengths.lengths["pair"])
+        n_landmarks = similar.shape[1]
+        return out + similar @ self.pair_weights[:n_landmarks] + pair_features @ self.pair_weights[n_landmarks:]
 
     def _coordinates(self, role, features):
         similar = similarity(features, self.landmarks[role], self.strengths.lengths[role])
@@ -107,11 +107,10 @@ def _basis(features, length):
     return landmarks, vectors[:, leading] / np.sqrt(values[leading])
 
 
-def _of_pairs(head, features):
-    variances = dict(zip(COMPONENTS, head.strengths.variances, strict=True))
-    width = max(features.shape[1], 1)
-    similar = head._coordinates("pair", features) * np.sqrt(variances["similar pairs"])
-    return np.hstack([similar, features * np.sqrt(variances["linear pairs"] / width)])
+def _pair_scales(strengths, n_features):
+    """What the coordinates of pairs, and their features, are multiplied by."""
+    variances = dict(zip(COMPONENTS, strengths.variances, strict=True))
+    return np.sqrt(variances["similar pairs"]), np.sqrt(variances["linear pairs"] / max(n_features, 1))
 
 
 class _System:
@@ -205,9 +204,15 @@ def solve(graph, features, target, strengths):
     projections = {role: basis[1] for role, basis in bases.items()}
     head = KernelRegression(strengths, landmarks, projections, {}, {}, np.zeros(0))
     coordinates = {side: head._coordinates(side, features[side]) for side in SIDES}
-    system = _System(graph, coordinates, _of_pairs(head, features["pair"]), strengths)
+    pairs = features["pair"]
+    similar, linear = _pair_scales(strengths, pairs.shape[1])
+    of_pairs = np.hstack([similar * head._coordinates("pair", pairs), linear * pairs])
+    system = _System(graph, coordinates, of_pairs, strengths)
     values = _conjugate_gradients(system, target, system.diagonal())
-    return KernelRegression(strengths, landmarks, projections, *system.summaries(values))
+    terms, attachments, weights = system.summaries(values)
+    rank = projections["pair"].shape[1]
+    pair_weights = np.concatenate([projections["pair"] @ (similar * weights[:rank]), linear * weights[rank:]])
+    return KernelRegression(strengths, landmarks, projections, terms, attachments, pair_weights)
 
 
 def _conjugate_gradients(system, target, diagonal):

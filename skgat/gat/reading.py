@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from ..graph import SIDES
-from ..records import ROLES, lookup_ids
+from ..records import ROLES
 
 
 def check_size(graph):
@@ -37,10 +37,12 @@ def read_features(graph, scaling, pairs, roles=ROLES):
     -------
     tables : dict of arrays
         By role, one row a pair, in the columns of the graph.
+    codes : dict of arrays
+        By side: which node of the graph each row is about; -1 for an unknown one.
     bare : dict of sets
         By side, the ids that are not in the graph and come without a single feature.
     """
-    tables, bare = {}, {}
+    tables, codes, bare = {}, {}, {}
     for role in roles:
         columns = list(getattr(graph, f"{role}_columns"))
         lost = [column not in pairs.features for column in columns]
@@ -48,14 +50,14 @@ def read_features(graph, scaling, pairs, roles=ROLES):
         values[:, lost] = scaling[f"{role}_center"][lost]
         if role in SIDES:
             ids = getattr(pairs, f"{role}s")
-            codes = lookup_ids(getattr(graph, f"{role}s"), ids)
-            new = codes < 0
+            codes[role] = graph.find(role, ids)
+            new = codes[role] < 0
             if new.any() and any(lost) and not all(lost):
                 raise ValueError(
                     f"X has no column {columns[lost.index(True)]!r}, which is needed to place the unknown {role} "
                     f"{ids[new].tolist()[0]!r}."
                 )
             bare[role] = set(ids[new].tolist()) if all(lost) else set()
-            values = np.where(new[:, None], values, getattr(graph, f"{role}_features")[codes])
+            values = np.where(new[:, None], values, getattr(graph, f"{role}_features")[codes[role]])
         tables[role] = values
-    return tables, bare
+    return tables, codes, bare
