@@ -21,7 +21,7 @@ from .inference import CASES, End
 from .reading import check_size, read_features
 
 #: Pairs that are predicted at once: their terms stay in the processor's cache.
-_BLOCK = 4096
+_BLOCK = 1024
 
 
 class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
