@@ -11,6 +11,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import skgat  # noqa: E402 - after the path is set
 
+# An attribute of the package, but for autodoc it must look like a module.
+sys.modules["skgat.presets"] = skgat.presets
+
 project = "skgat"
 author = "The skgat developers"
 project_copyright = author
@@ -23,6 +26,7 @@ extensions = [
     "run_code",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.duration",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",

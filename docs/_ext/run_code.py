@@ -171,9 +171,8 @@ class Run(SphinxDirective):
             folder.mkdir(exist_ok=True)
             plt.gcf().savefig(folder / name, metadata={"Date": None}, bbox_inches="tight")
             plt.close("all")
+        # From the root of the pages, wherever this one lies.
         image = nodes.image(uri=f"/{_FILES}/{name}", alt=self.options["figure"], classes=[f"only-{theme}"])
-        relative, _ = self.env.relfn2path(f"/{_FILES}/{name}")
-        image["uri"] = relative
         figure = nodes.figure("", image, classes=[f"only-{theme}"])
         if "caption" in self.options:
             caption, _ = self.parse_inline(self.options["caption"])

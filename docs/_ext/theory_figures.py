@@ -55,7 +55,7 @@ def attention_figure(gat, layer=0):
 
 def levels_figure(gat):
     """How alike the states of two nodes are at each level."""
-    fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
+    _, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
     n_levels = gat.n_layers + 1
     for colour, marker, side in zip(PALETTE, MARKERS, ("model", "dataset"), strict=False):
         levels = gat.network_.levels[side]
@@ -75,7 +75,7 @@ def _likeness(states):
 
 def decoder_figure(rankings):
     """Where each model stands for two unknown datasets, one panel a decoder."""
-    fig, axes = plt.subplots(1, len(rankings), figsize=(7.5, 4.6), sharey=True, layout="constrained")
+    _, axes = plt.subplots(1, len(rankings), figsize=(7.5, 4.6), sharey=True, layout="constrained")
     for ax, (title, table) in zip(axes, rankings.items(), strict=True):
         ranks = table.rank(ascending=False)
         for _, (left, right) in ranks.iterrows():
@@ -89,7 +89,7 @@ def decoder_figure(rankings):
 
 def parts_figure(predictions, truth, dataset):
     """Predicted against true scores, one panel a way to predict."""
-    fig, axes = plt.subplots(1, len(predictions), figsize=(8, 3.2), sharex=True, sharey=True, layout="constrained")
+    _, axes = plt.subplots(1, len(predictions), figsize=(8, 3.2), sharex=True, sharey=True, layout="constrained")
     for colour, ax, (title, values) in zip(PALETTE, axes, predictions.items(), strict=False):
         ax.scatter(truth, values, color=colour, s=28)
         ax.set_title(f"{title}\nweighted Kendall {weightedtau(truth, values)[0]:.2f}", fontsize=10)
