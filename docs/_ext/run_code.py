@@ -5,24 +5,20 @@ expression of a block is shown as a notebook shows it. ``shell`` is a line or mo
 folder. A block that fails, warns, or does not fail where ``:raises:`` says that it does, fails the build.
 """
 
-import ast
 import contextlib
-import io
 import shlex
-import shutil
 import subprocess
 import sys
-import tempfile
 import traceback
-import warnings
 from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import directives
+from page_code import Page, run_block
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
-__all__ = ["Run", "Shell", "run_block", "setup"]
+__all__ = ["Run", "Shell", "setup"]
 
 #: The colours of the site's two themes; figures are drawn once for each.
 STYLES = {
@@ -31,17 +27,6 @@ STYLES = {
 }
 _SECONDS = 120
 _FILES = "_generated"
-#: Warnings of old libraries about their own insides, as in the settings of the tests.
-_IGNORED = (".*torch.jit.script.* is deprecated", ".*torch_geometric.distributed.* has been deprecated")
-
-
-class _Page:
-    """The names and the folder that the blocks of one page share."""
-
-    def __init__(self):
-        self.names = {"__name__": "__page__"}
-        self.folder = Path(tempfile.mkdtemp(prefix="skgat-page-"))
-        self.figures = 0
 
 
 _pages = {}
@@ -49,41 +34,14 @@ _pages = {}
 
 def _page(docname):
     if docname not in _pages:
-        _pages[docname] = _Page()
+        _pages[docname] = Page()
     return _pages[docname]
 
 
 def _close(docname):
     page = _pages.pop(docname, None)
     if page is not None:
-        shutil.rmtree(page.folder)
-
-
-def run_block(code, names):
-    """Run a block.
-
-    Parameters
-    ----------
-    code : str
-    names : dict
-        Read and written.
-
-    Returns
-    -------
-    printed : str
-    value : object
-        Of the last statement where it is an expression, else None.
-    """
-    tree = ast.parse(code)
-    last = ast.Expression(tree.body.pop().value) if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for message in _IGNORED:
-            warnings.filterwarnings("ignore", message, DeprecationWarning)
-        exec(compile(tree, "<page>", "exec"), names)
-        value = None if last is None else eval(compile(last, "<page>", "eval"), names)
-    return printed.getvalue(), value
+        page.close()
 
 
 def _text(text):
