@@ -50,7 +50,8 @@ def broken_links(root):
     """
     root = Path(root).resolve()
     pages = {}
-    for path in sorted(root.rglob("*.html")):
+    # A theme may leave templates of its own among its files.
+    for path in sorted(set(root.rglob("*.html")) - set(root.glob("_static/**/*"))):
         pages[path] = page = _Page()
         page.feed(path.read_text(encoding="utf-8"))
     n_links, broken = 0, []

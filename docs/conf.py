@@ -65,6 +65,7 @@ sphinx_gallery_conf = {
     "reference_url": {"skgat": None},
     "abort_on_example_error": False,
     "download_all_examples": False,
+    "parallel": 2,
     "show_memory": False,
     "show_signature": False,
     "remove_config_comments": True,
