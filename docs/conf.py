@@ -36,7 +36,7 @@ templates_path = ["_templates"]
 default_role = "code"
 nitpicky = False
 # Pages that a benchmark writes, and those of files beside this folder, are shown as soon as they are there.
-OPTIONAL_PAGES = ("/benchmarks", "/transfergraph", "/project/security")
+OPTIONAL_PAGES = ("/benchmarks", "/transfergraph", "/determinism", "/project/security")
 if not (HERE.parent / "SECURITY.md").exists():
     exclude_patterns.append("project/security.md")
 
