@@ -97,6 +97,9 @@ html_sidebars = {"index": []}
 def _drop_absent_pages(app, docname, source):
     """Take out of a toctree the optional pages that are not there."""
     absent = [page for page in OPTIONAL_PAGES if page[1:] not in app.env.found_docs]
+    if any(page in source[0].split() for page in absent):
+        # They may be there the next time.
+        app.env.note_reread()
     source[0] = "\n".join(line for line in source[0].split("\n") if line.strip() not in absent)
 
 
