@@ -4,7 +4,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format clean
+.PHONY: help venv demo test lint format docs clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -20,6 +20,10 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml setup.cfg constraints.txt
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP) --editable ".[test]"
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(PIP) --editable ".[docs]"
 	@touch $@
 
 venv: $(VENV)/.installed-test  ## Make .venv with everything that the tests need
@@ -38,5 +42,9 @@ format: venv  ## Put the code in its format
 test: lint  ## Lint, run the tests and doctests, check the branch coverage
 	$(BIN)/python -m pytest --cov --cov-report=term
 
+docs: $(VENV)/.installed-docs  ## Build the site in docs/_build/html, run what its pages show, check its links
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python docs/check_links.py docs/_build/html
+
 clean:  ## Remove what the other targets made
-	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .hypothesis .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/_build docs/_generated docs/auto_examples docs/sg_execution_times.rst *.egg-info .coverage .coverage.* .hypothesis .pytest_cache .ruff_cache

@@ -96,6 +96,7 @@ def make_transfer_records(
         data, target, frame, feature_names, target_names
             As in scikit-learn's loaders.
         DESCR : str
+            What it is and how it was made.
     (data, target) : tuple if ``return_X_y``
 
     Examples

@@ -141,6 +141,7 @@ def fetch_transfergraph(
         data, target, frame, feature_names, target_names
             As in scikit-learn's loaders.
         DESCR : str
+            What it is and where it comes from.
     (data, target) : tuple if ``return_X_y``
 
     Raises

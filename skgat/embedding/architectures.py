@@ -107,8 +107,8 @@ class Archi2Vec(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : dict, pandas.Series, or list or array of networks
-            ``torch.nn.Module``s, ``torch.fx.GraphModule``s or ``torch.export.ExportedProgram``s. The keys of a dict
-            and the index of a series are the ids.
+            Each a ``torch.nn.Module``, a ``torch.fx.GraphModule`` or a ``torch.export.ExportedProgram``. The keys of
+            a dict and the index of a series are the ids.
         y : ignored
 
         Returns
