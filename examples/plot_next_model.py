@@ -81,12 +81,13 @@ for (way, color), dashes in zip(colors.items(), ("-", ":", "-", "-.", "--"), str
     mean, error = table["mean"].loc[way], table["sem"].loc[way]
     ax.plot(mean.index, mean, dashes, color=color, marker="o", markersize=4, label=way)
     ax.fill_between(mean.index, (mean - error).clip(0), mean + error, color=color, alpha=0.12, linewidth=0)
-ax.set(xlabel="models tried", ylabel="regret (units of the score)", title="mean of eight new datasets")
+ax.set(xlabel="models tried", ylabel="regret (units of the score)", title="regret, mean of eight new datasets")
 ax.set_ylim(bottom=0)
 ax.legend()
 
 # %%
 # All strategies are far ahead of chance from the first round on. To take in each result and ask again
-# (``strategy="mean"``) beats the list that was made once at the beginning. Here it does not pay to be curious: draws by
-# ``"thompson"`` lose time on models that were known to be poor, and ``"ucb"`` chooses like ``"mean"``, since of a new
-# dataset the recommender knows equally little for every model and the bonus is the same for all.
+# (``strategy="mean"``) beats the list that was made once at the beginning, though with eight datasets the bands overlap.
+# Here it does not pay to be curious: draws by ``"thompson"`` lose rounds on models that were known to be poor, and
+# ``"ucb"`` chooses like ``"mean"``, since of a new dataset the recommender knows about as little for one model as for
+# another, and the bonus is the same for all.

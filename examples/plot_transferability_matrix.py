@@ -27,7 +27,9 @@ display = TransferabilityMatrixDisplay.from_predictions(records)
 # Levels, and what is left
 # ------------------------
 # An additive model knows the level of each model and of each dataset and nothing else: it would rank the models the
-# same on every dataset. The difference to the measured scores is the interaction, in points of accuracy.
+# same on every dataset. The difference to the measured scores is the interaction, in points of accuracy. It is small,
+# 4 % of the variance, and has a pattern: the models at the bottom, contrastive ones of the first years, are better than
+# their level on aircraft and worse on CIFAR-100 and Caltech-101, ``mnasnet1_0`` much the other way round.
 pairs = records[["model", "dataset"]]
 additive = pairs.assign(score=BiasRegressor(shrinkage=0).fit(records).predict(pairs))
 rest = records.assign(score=records["score"] - additive["score"])
@@ -43,7 +45,9 @@ figure, axes = plt.subplots(1, 2, figsize=(11, 6), layout="constrained")
 TransferabilityMatrixDisplay.from_predictions(additive, ax=axes[0])
 axes[0].set_title("additive")
 shown = TransferabilityMatrixDisplay(
-    scores=rest.pivot(index="model", columns="dataset", values="score").loc[display.scores.index, display.scores.columns],
+    scores=rest.pivot(index="model", columns="dataset", values="score").loc[
+        display.scores.index, display.scores.columns
+    ],
     name="score less its additive part",
 ).plot(axes[1], cmap="PuOr")
 reach = np.abs(shown.scores.to_numpy()).max()

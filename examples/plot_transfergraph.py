@@ -11,11 +11,10 @@ a pipeline of three steps. The example asks how much each kind of column helps o
 # Records with a measure
 # ----------------------
 # The digits zoo holds the features that 30 models have of 60 tasks. LogME, computed from them without training,
-# becomes a column of the pair.
+# becomes a column of the pair. Its level differs from task to task and says nothing of the order of the models, so it is
+# standardised within each task, which takes no score.
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import cross_val_predict
@@ -35,7 +34,10 @@ for dataset, labels in zoo.labels.items():
     measures.append(score_zoo(features, labels, ["logme"], dataset=dataset))
 scores = zoo.records[["model", "dataset", "score"]]
 records = make_records(scores, models=zoo.models, datasets=zoo.datasets, pairs=pd.concat(measures))
-level = records.groupby("dataset")["score"].transform("mean")
+within = records.groupby("dataset")
+records["pair__logme"] -= within["pair__logme"].transform("mean")
+records["pair__logme"] /= within["pair__logme"].transform("std")
+gain = records["score"] - within["score"].transform("mean")
 
 # %%
 # The pipelines
@@ -55,7 +57,7 @@ rivals = {
 folds = LeaveDatasetsOut(n_splits=5, dataset="dataset__transformation")
 predictions = {"LogME": records["pair__logme"].to_numpy()}
 for name, (frame, pipeline) in rivals.items():
-    predictions[name] = cross_val_predict(pipeline, frame.drop(columns="score"), records["score"] - level, cv=folds)
+    predictions[name] = cross_val_predict(pipeline, frame.drop(columns="score"), gain, cv=folds)
 quality = pd.DataFrame(
     {
         name: [
@@ -66,3 +68,16 @@ quality = pd.DataFrame(
     }
 )
 print(quality.mean().round(3))
+
+# %%
+# What each kind of column adds
+# -----------------------------
+# Bars are means over the five folds of unseen transformations, dots are the folds. LogME is worth more than the history
+# here, and both together more than either. The graph adds nothing to them on these small tasks: compare the two upper
+# bars, and the spread of their dots, before you pay for it on yours.
+figure, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
+ordered = quality.mean().sort_values().index
+ax.barh(ordered, quality[ordered].mean(), color="#0072B2", alpha=0.8)
+for _, fold in quality.iterrows():
+    ax.scatter(fold[ordered], ordered, color="#E69F00", edgecolors="0.3", s=24, zorder=3)
+ax.set(xlabel="weighted Kendall on unknown datasets", title="what is ranked by")

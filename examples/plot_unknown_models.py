@@ -37,7 +37,10 @@ predictions["accuracy on ImageNet"] = records["model__imagenet_top1"].to_numpy()
 # %%
 # How well are the unknown ranked?
 # --------------------------------
-# Every model is predicted while it is unknown; then all of one kind are ranked on each dataset.
+# Every model is predicted while it is unknown; then all of one kind are ranked on each dataset. Over all models the
+# regression is ahead of the accuracy on ImageNet, which does not compare between supervised and self-supervised models.
+# Within either kind it is no better: that single column is hard to beat. And metadata do not tell everything, as
+# ``mnasnet1_0`` shows: none would think that it does so badly.
 supervised = (records["model__pretraining"] == "supervised").to_numpy()
 kinds = {"all 23": np.full(len(records), True), "11 supervised": supervised, "12 self-supervised": ~supervised}
 quality = pd.DataFrame(
@@ -67,5 +70,5 @@ left.margins(0.12)
 left.legend()
 quality.plot.bar(ax=right, rot=0, color=["#0072B2", "#009E73", "#CC79A7"], width=0.75)
 right.set(ylabel="weighted Kendall", title="order of the unknown models")
-right.legend(loc="upper center", ncols=3, fontsize="small")
-right.set_ylim(top=quality.to_numpy().max() * 1.2)
+right.legend(loc="upper right", fontsize="small")
+right.set_ylim(top=quality.to_numpy().max() * 1.4)
