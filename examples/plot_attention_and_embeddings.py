@@ -25,8 +25,8 @@ recommender = Pipeline([("encode", MetadataEncoder()), ("gat", gat)]).fit(zoo.re
 # A map of the models
 # -------------------
 # t-SNE brings the vectors into the plane, so that neighbours stay neighbours; distances further apart mean little.
-# Colours tell how the models were pre-trained (on the left) and how good they are on the whole (on the right). Supervised,
-# contrastive and clustering models form groups of their own; within each, good and poor ones lie apart.
+# Colours tell how the models were pre-trained (on the left) and how good they are on the whole (on the right).
+# Supervised, contrastive and clustering models form groups of their own; within each, good and poor ones lie apart.
 embeddings = gat.embeddings("model")
 pretraining = zoo.models.set_index("model").loc[embeddings.index, "pretraining"]
 figure, (left, right) = plt.subplots(1, 2, figsize=(13, 4.6), layout="constrained")
@@ -47,8 +47,8 @@ heard = heard.loc[heard.std(axis=1).sort_values(ascending=False).index, heard.me
 print(heard.mean().round(2))
 
 # %%
-# Averaged over layers and heads, in multiples of an equal share. All models listen most to ``dtd`` and least to ``food``
-# and ``cifar100``, and not by much: of eleven results every one is heard.
+# Averaged over layers and heads, in multiples of an equal share. All models listen most to ``dtd`` and least to
+# ``food`` and ``cifar100``, and not by much: of eleven results every one is heard.
 figure, ax = plt.subplots(figsize=(7, 6), layout="constrained")
 reach = np.abs(np.log2(heard)).to_numpy().max()
 image = ax.imshow(np.log2(heard), cmap="PuOr_r", vmin=-reach, vmax=reach, aspect="auto")

@@ -73,8 +73,8 @@ found = pd.DataFrame(found).T
 print(found.set_axis(["weighted Kendall", "good enough", "given away"], axis=1).round(3))
 
 # %%
-# The winner, in orange, depends on the question: the transfer space orders all models best, but the nearest datasets are
-# better at the top and among the small. To choose settings by a question, pass its scorer to ``GridSearchCV``.
+# The winner, in orange, depends on the question: the transfer space orders all models best, but the nearest datasets
+# are better at the top and among the small. To choose settings by a question, pass its scorer to ``GridSearchCV``.
 figure, axes = plt.subplots(1, 3, figsize=(10, 2.8), layout="constrained", sharey=True)
 for ax, (question, values) in zip(axes, found.items(), strict=True):
     is_loss = question.startswith("accuracy")

@@ -60,8 +60,8 @@ figure.colorbar(image, label="weighted Kendall")
 # On what was put away
 # --------------------
 # The best score of a search flatters: it is the best of twenty. The honest figure comes from what the search did not
-# see, beside the default settings and the mean of each model. Here the search comes back with what are the defaults, and
-# the gain over the mean of each model is small.
+# see, beside the default settings and the mean of each model. Here the search comes back with what are the defaults,
+# and the gain over the mean of each model is small.
 rivals = {
     "best of the grid": search.best_estimator_,
     "default settings": recommender.fit(records[~put_away]),

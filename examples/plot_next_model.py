@@ -87,7 +87,7 @@ ax.legend()
 
 # %%
 # All strategies are far ahead of chance from the first round on. To take in each result and ask again
-# (``strategy="mean"``) beats the list that was made once at the beginning, though with eight datasets the bands overlap.
-# Here it does not pay to be curious: draws by ``"thompson"`` lose rounds on models that were known to be poor, and
-# ``"ucb"`` chooses like ``"mean"``, since of a new dataset the recommender knows about as little for one model as for
-# another, and the bonus is the same for all.
+# (``strategy="mean"``) beats the list that was made once at the beginning, though with eight datasets the bands
+# overlap. Here it does not pay to be curious: draws by ``"thompson"`` lose rounds on models that were known to be poor,
+# and ``"ucb"`` chooses like ``"mean"``, since of a new dataset the recommender knows about as little for one model as
+# for another, and the bonus is the same for all.

@@ -53,10 +53,10 @@ right.margins(0.15)
 right.set(xlabel="predicted accuracy (%)", ylabel="measured accuracy (%)", title=f"all models on {NEW}")
 
 # %%
-# The order is right to a large part, the level is some eight points too low: nothing in the history tells how hard a new
-# dataset is for all models alike. For the choice of a model that does not matter. What the choice costs is the accuracy
-# given away by fine-tuning the first three only: nothing here, the best of all is among them. To go by the mean of each
-# model on other datasets costs nothing either; in this zoo the same models are good nearly everywhere.
+# The order is right to a large part, the level is some eight points too low: nothing in the history tells how hard a
+# new dataset is for all models alike. For the choice of a model that does not matter. What the choice costs is the
+# accuracy given away by fine-tuning the first three only: nothing here, the best of all is among them. To go by the
+# mean of each model on other datasets costs nothing either; in this zoo the same models are good nearly everywhere.
 groups = [NEW] * len(measured)
 mean = BiasRegressor().fit(history).predict(ranking.reset_index()[["model", "dataset"]])
 for name, values in {"graph attention": ranking["score"], "mean of each model": mean}.items():

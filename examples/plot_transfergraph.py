@@ -10,8 +10,8 @@ a pipeline of three steps. The example asks how much each kind of column helps o
 # %%
 # Records with a measure
 # ----------------------
-# The digits zoo holds the features that 30 models have of 60 tasks. LogME, computed from them without training,
-# becomes a column of the pair. Its level differs from task to task and says nothing of the order of the models, so it is
+# The digits zoo holds the features that 30 models have of 60 tasks. LogME, computed from them without training, becomes
+# a column of the pair. Its level differs from task to task and says nothing of the order of the models, so it is
 # standardised within each task, which takes no score.
 import matplotlib.pyplot as plt
 import pandas as pd
