@@ -46,7 +46,7 @@ measured = truth[ranking.index]
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
 RankingDisplay.from_estimator(recommender, new, k=10, ax=left)
 right.scatter(ranking["score"], measured)
-for model in (*ranking.index[:3], ranking.index[-1]):
+for model in ranking.index[[0, 2, -1]]:
     side = {"xytext": (0, -7), "textcoords": "offset points", "ha": "center", "va": "top", "fontsize": "small"}
     right.annotate(model, (ranking.loc[model, "score"], measured[model]), **side)
 right.margins(0.15)

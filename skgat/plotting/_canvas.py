@@ -10,6 +10,7 @@ __all__ = [
     "canvas",
     "faded",
     "ink",
+    "legend_beside",
     "luminance",
     "name_ticks",
     "palette",
@@ -128,6 +129,12 @@ def add_guide(ax, x, y, label):
     (line,) = ax.plot(x, y, color=ink(ax), linestyle="--", linewidth=1, alpha=0.7, label=label, zorder=1)
     line.set_gid(_GUIDE)
     return line
+
+
+def legend_beside(ax, *arguments, **options):
+    """Put the legend to the right of the axes, like a colour bar, where it covers nothing."""
+    place = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "frameon": False}
+    return ax.legend(*arguments, fontsize="small", title_fontsize="small", **place, **options)
 
 
 def name_ticks(ax, columns, rows):

@@ -10,7 +10,7 @@ from sklearn.utils import check_array
 from .._fitted import inspect_recommender
 from .._frames import as_pandas, is_frame
 from ..graph import additive_effects
-from ._canvas import MARKERS, PALETTE, canvas, ink, palette, pyplot
+from ._canvas import MARKERS, PALETTE, canvas, ink, legend_beside, palette, pyplot
 from ._labels import place_labels
 
 _METHODS = ("pca", "tsne")
@@ -189,9 +189,7 @@ class EmbeddingDisplay:
             rows = (groups == name).to_numpy()
             drawn.append(self.ax_.scatter(x[rows], y[rows], s=size, color=color, marker=marker, label=name))
         title = None if self.color.name is None else str(self.color.name)
-        # Beside the points, like a colour bar, as there may be points everywhere.
-        beside = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "frameon": False}
-        self.ax_.legend(title=title, fontsize="small", title_fontsize="small", **beside)
+        legend_beside(self.ax_, title=title)
         return drawn
 
 

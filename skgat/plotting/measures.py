@@ -9,7 +9,7 @@ from .._frames import as_pandas, column_names, is_frame
 from .._ranking import rankable_rows, weighted_kendall_tau
 from ..model_selection import check_ids
 from ..records import id_codes
-from ._canvas import balanced, ink, palette, panels, pyplot
+from ._canvas import balanced, ink, legend_beside, palette, panels, pyplot
 
 _KINDS = ("bar", "scatter")
 _PREFIX = "pair__"
@@ -151,7 +151,7 @@ class MeasuresDisplay:
         if self.references:
             names = {"measure": mean.index.difference(self.references), "to compare with": self.references}
             handles = [self.bars_[mean.index.get_loc(some[0])] for some in names.values() if len(some)]
-            self.ax_.legend(handles, [label for label, some in names.items() if len(some)], fontsize="small")
+            legend_beside(self.ax_, handles, [label for label, some in names.items() if len(some)])
 
     def _draw_scatters(self, ax):
         names = self.quality.mean().sort_values(ascending=False, kind="stable").index
