@@ -4,7 +4,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format clean
+.PHONY: help venv demo test lint format images clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -37,6 +37,9 @@ format: venv  ## Put the code in its format
 
 test: lint  ## Lint, run the tests and doctests, check the branch coverage
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+images: venv  ## Draw the reviewed images of the displays anew, to be looked at
+	$(BIN)/python tests/plotting_images.py
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .hypothesis .pytest_cache .ruff_cache

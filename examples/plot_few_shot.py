@@ -33,7 +33,7 @@ recommender = Pipeline([("encode", MetadataEncoder()), ("gat", gat)]).fit(histor
 # Ten models, drawn by lot, are tried on each new dataset in turn; the twenty others are never tried and are what is
 # ranked. The rivals have no ``partial_fit``: they are fitted anew to the history and the results.
 # ``recommend(..., context=results)`` does the same as the function below for a single call.
-SHOTS = (0, 1, 2, 3, 5, 7, 10)
+SHOTS = (0, 1, 2, 3, 5, 10)
 
 
 def after(results, asked):
@@ -69,8 +69,9 @@ print(means.round(3).to_string())
 # What they are worth
 # -------------------
 # The first result tells the level of a new dataset, and halves the error. The order of the other models is another
-# matter: it takes three or more results to move it, and some more to move it far. These five kinds of images are hard
-# ones; among all, the order is better.
+# matter: it takes three results or more to move it. The rivals learn the level as well, from more results, and less of
+# the order. All stay poor on these five kinds of images, which are hard ones: over all fifteen the mean of each model
+# ranks at 0.43.
 figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 titles = {"tau": "order of the untried models", "error": "error of the predicted accuracy"}
 for ax, (column, title) in zip(axes, titles.items(), strict=True):

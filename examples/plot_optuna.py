@@ -54,7 +54,7 @@ def objective(trial):
 # The study
 # ---------
 study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
-study.optimize(objective, n_trials=25)
+study.optimize(objective, n_trials=20)
 print(study.best_params, f"weighted Kendall {study.best_value:.3f}")
 
 # %%

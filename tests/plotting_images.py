@@ -2,7 +2,7 @@
 
 After a change of the displays that is meant, make the images anew and look at each of them::
 
-    python tests/plotting_images.py
+    make images
 """
 
 __all__ = ["DRAWINGS", "IMAGES", "STYLES", "distance", "render"]
