@@ -82,6 +82,7 @@ for (way, color), dashes in zip(colors.items(), ("-", ":", "-", "-.", "--"), str
     ax.plot(mean.index, mean, dashes, color=color, marker="o", markersize=4, label=way)
     ax.fill_between(mean.index, (mean - error).clip(0), mean + error, color=color, alpha=0.12, linewidth=0)
 ax.set(xlabel="models tried", ylabel="regret (units of the score)", title="regret, mean of six new datasets")
+ax.set_xticks(range(1, ROUNDS + 1))
 ax.set_ylim(bottom=0)
 ax.legend()
 

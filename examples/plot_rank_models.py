@@ -46,9 +46,9 @@ measured = truth[ranking.index]
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
 RankingDisplay.from_estimator(recommender, new, k=10, ax=left)
 right.scatter(ranking["score"], measured)
-for model in ranking.index[[0, 2, -1]]:
-    side = {"xytext": (0, -7), "textcoords": "offset points", "ha": "center", "va": "top", "fontsize": "small"}
-    right.annotate(model, (ranking.loc[model, "score"], measured[model]), **side)
+for model, height, side in ((ranking.index[0], 6, "bottom"), (ranking.index[-1], -6, "top")):
+    place = {"xytext": (0, height), "textcoords": "offset points", "ha": "center", "va": side, "fontsize": "small"}
+    right.annotate(model, (ranking.loc[model, "score"], measured[model]), **place)
 right.margins(0.15)
 right.set(xlabel="predicted accuracy (%)", ylabel="measured accuracy (%)", title=f"all models on {NEW}")
 
