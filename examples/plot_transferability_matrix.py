@@ -28,8 +28,8 @@ display = TransferabilityMatrixDisplay.from_predictions(records)
 # ------------------------
 # An additive model knows the level of each model and of each dataset and nothing else: it would rank the models the
 # same on every dataset. The difference to the measured scores is the interaction, in points of accuracy. It is small,
-# 4 % of the variance, and has a pattern: the contrastive models at the bottom are better than their level on aircraft and
-# worse on CIFAR-100 and Caltech-101; ``mnasnet1_0`` is far worse than its level on cars and aircraft.
+# 4 % of the variance, and has a pattern: the contrastive models at the bottom are better than their level on aircraft
+# and worse on CIFAR-100 and Caltech-101; ``mnasnet1_0`` is far worse than its level on cars and aircraft.
 pairs = records[["model", "dataset"]]
 additive = pairs.assign(score=BiasRegressor(shrinkage=0).fit(records).predict(pairs))
 rest = records.assign(score=records["score"] - additive["score"])
