@@ -4,7 +4,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format docs clean
+.PHONY: help venv demo test lint format docs images clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -45,6 +45,9 @@ test: lint  ## Lint, run the tests and doctests, check the branch coverage
 docs: $(VENV)/.installed-docs  ## Build the site in docs/_build/html, run what its pages show, check its links
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	$(BIN)/python docs/check_links.py docs/_build/html
+
+images: venv  ## Draw the reviewed images of the displays anew, to be looked at
+	$(BIN)/python tests/plotting_images.py
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) build dist docs/_build docs/_generated docs/auto_examples docs/sg_execution_times.rst *.egg-info .coverage .coverage.* .hypothesis .pytest_cache .ruff_cache

@@ -61,16 +61,16 @@ def judge(train, y_train, test, y_test):
 # Thirty networks of many kinds
 # -----------------------------
 # The bundled digits zoo holds the features of 30 networks on 60 tasks. On each task with right labels, one half of the
-# rows decides and the other half judges, and the other way round.
+# rows decides and the other half judges.
 zoo = load_digits_zoo()
 models = zoo.models["model"].tolist()
 found = []
 for dataset in zoo.datasets.query("label_noise == 0")["dataset"]:
     y = zoo.labels[dataset]
-    for train, test in StratifiedKFold(2, shuffle=True, random_state=0).split(y, y):
-        features = {model: zoo.features[model, dataset] for model in models}
-        halves = [{model: x[rows] for model, x in features.items()} for rows in (train, test)]
-        found.append(judge(halves[0], y[train], halves[1], y[test]).assign(dataset=dataset))
+    train, test = next(StratifiedKFold(2, shuffle=True, random_state=0).split(y, y))
+    features = {model: zoo.features[model, dataset] for model in models}
+    halves = [{model: x[rows] for model, x in features.items()} for rows in (train, test)]
+    found.append(judge(halves[0], y[train], halves[1], y[test]).assign(dataset=dataset))
 of_many_kinds = pd.concat(found)
 
 # %%

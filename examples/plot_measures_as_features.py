@@ -14,7 +14,6 @@ datasets, and a regression learns how far to trust each.
 # with half of the classes only. Their features are the activations of the hidden layer.
 import warnings
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from sklearn.compose import make_column_transformer
@@ -27,7 +26,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skgat import make_records
-from skgat.metrics import weighted_kendall
+from skgat.plotting import MeasuresDisplay
 from skgat.transferability import score_zoo
 
 warnings.simplefilter("ignore", ConvergenceWarning)
@@ -109,15 +108,11 @@ for name, columns in {"history": history, "history and measures": both}.items():
         groups=records["dataset"],
         cv=LeaveOneGroupOut(),
     )
-quality = pd.Series(
-    {
-        name: weighted_kendall(records["score"], values, groups=records["dataset"])
-        for name, values in predictions.items()
-    }
+display = MeasuresDisplay.from_predictions(
+    records.assign(**predictions), references=["history", "history and measures"]
 )
-print(quality.round(3))
-quality.plot.barh(xlabel="weighted Kendall on unknown datasets", figsize=(6, 2.5))
-plt.tight_layout()
+display.ax_.set_title("order of the models of unknown datasets")
+print(display.quality.mean().round(3))
 
 # %%
 # The recommendation for one of the unknown datasets, beside the truth:

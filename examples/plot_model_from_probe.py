@@ -80,9 +80,10 @@ left.annotate(NEW, described.loc[NEW, ["probe_mean0", "probe_mean1"]], xytext=(6
 left.set(xlabel="probe_mean0", ylabel="probe_mean1", title="tasks as the probe sees them")
 figure.colorbar(points, ax=left, label="similarity to the new task")
 middle.scatter(ranking["score"], ranking["measured"], s=18)
-for name in ranking.index[:3]:
-    offset = {"xytext": (-4, 5), "textcoords": "offset points", "ha": "right", "fontsize": 7}
+for name, height in zip(ranking.index[:3], (5, -7, 7), strict=True):
+    offset = {"xytext": (6, height), "textcoords": "offset points", "ha": "right", "va": "center", "fontsize": 7}
     middle.annotate(name, ranking.loc[name, ["score", "measured"]], **offset)
+middle.margins(0.12)
 middle.set(xlabel="predicted accuracy", ylabel="measured accuracy", title="30 models on the new task")
 ordered = quality.sort_values(quality.columns[1])
 for column, marker in zip(ordered, "o*", strict=True):

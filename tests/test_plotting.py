@@ -154,7 +154,7 @@ def test_ranking_is_what_recommend_returns(gat):
     assert low > high  # the best is at the top
     line, _, (bars,) = display.points_[0]
     np.testing.assert_allclose(line.get_xdata().astype(float), ranking["score"])
-    assert display.ax_.get_title() == "dtd"
+    assert display.ax_.get_title() == "best models for dtd"
     half = np.diff([segment[:, 0] for segment in bars.get_segments()], axis=1).ravel() / 2
     order = gat[-1].ranking_std(gat[0].transform(ranking[["model", "dataset"]]))
     np.testing.assert_allclose(half, norm.ppf(0.975) * order)
@@ -172,7 +172,7 @@ def test_ranking_interval_of_a_frame():
 
 def test_ranking_of_several_datasets_has_a_panel_each(bias):
     display = RankingDisplay.from_estimator(bias, ["dtd", "pets", "cars", "food"], k=3)
-    assert [ax.get_title() for ax in display.ax_] == ["dtd", "pets", "cars", "food"]
+    assert [ax.get_title().split()[-1] for ax in display.ax_] == ["dtd", "pets", "cars", "food"]
     assert len(display.figure_.axes) == 4
     assert not display.points_[0].has_xerr  # BiasRegressor does not say how sure it is
     assert display.ax_[0].get_xlabel() == "predicted score"
@@ -225,7 +225,7 @@ def test_embedding_colours():
     table = rng.normal(size=(40, 6))
     plain = EmbeddingDisplay.from_predictions(table, kind="dataset")
     assert plain.colorbar_ is None
-    assert plain.ax_.get_title() == "40 datasets"
+    assert plain.ax_.get_title() == "embeddings of 40 datasets"
     groups = pd.Series(np.arange(40) % 8, name="family").astype(str)
     grouped = EmbeddingDisplay.from_predictions(table, color=groups)
     legend = grouped.ax_.get_legend()

@@ -1,12 +1,30 @@
 """What all displays share of matplotlib: where to draw, and in which colours."""
 
-__all__ = ["MARKERS", "PALETTE", "add_curve", "add_guide", "canvas", "ink", "panels", "pyplot", "thinned_ticks"]
+__all__ = [
+    "DARK_PALETTE",
+    "MARKERS",
+    "PALETTE",
+    "add_curve",
+    "add_guide",
+    "balanced",
+    "canvas",
+    "faded",
+    "ink",
+    "legend_beside",
+    "luminance",
+    "name_ticks",
+    "palette",
+    "panels",
+    "pyplot",
+]
 
 import numpy as np
 
-#: Colours that those who see fewer of them can tell apart, on white and on black (Okabe and Ito, without the two that
-#: vanish on either).
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+#: Colours that those who see fewer of them can tell apart: those of Okabe and Ito, in place of the two of them that
+#: fade on white a violet and a brown.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#9D37F4", "#934226")
+#: The same for black, the brightest first.
+DARK_PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#0072B2")
 #: Shape says again what colour says.
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
@@ -36,6 +54,12 @@ def canvas(caller, ax, figsize=None):
     return ax.figure, ax
 
 
+def balanced(n, most):
+    """How many columns, at most so many, leave the fewest places of a grid empty without adding a row."""
+    n_rows = -(-n // most)
+    return -(-n // n_rows)
+
+
 def panels(caller, ax, n, n_columns, panel_size, **subplots):
     """The figure and ``n`` axes: those given, or a new grid of which the unused places are empty."""
     plt = pyplot(caller)
@@ -59,11 +83,35 @@ def ink(ax):
     return ax.xaxis.label.get_color()
 
 
+def faded(color):
+    """The colour, two fifths opaque."""
+    from matplotlib.colors import to_rgba
+
+    return to_rgba(color, 0.4)
+
+
+def luminance(colors):
+    """How bright colours look, from 0 to 1, one number a row of red, green and blue."""
+    return np.asarray(colors)[..., :3] @ [0.299, 0.587, 0.114]
+
+
+def palette(ax):
+    """The colours for the ground of the axes, dark or light."""
+    from matplotlib.colors import to_rgba
+
+    own, below = to_rgba(ax.get_facecolor()), to_rgba(ax.figure.get_facecolor())
+    # On a transparent ground only the ink tells what lies below.
+    ground = own if own[3] > 0 else below
+    dark = luminance(ground) < 0.5 if ground[3] > 0 else luminance(to_rgba(ink(ax))) > 0.5
+    return DARK_PALETTE if dark else PALETTE
+
+
 def add_curve(ax, x, y, label, line_kwargs=None):
     """Draw a curve in the next colour of the palette, counting the curves that are there already."""
     count = sum(line.get_gid() == _CURVE for line in ax.lines)
+    colors = palette(ax)
     style = {
-        "color": PALETTE[count % len(PALETTE)],
+        "color": colors[count % len(colors)],
         "marker": MARKERS[count % len(MARKERS)],
         "linestyle": _DASHES[count % len(_DASHES)],
         "label": label,
@@ -83,8 +131,33 @@ def add_guide(ax, x, y, label):
     return line
 
 
-def thinned_ticks(names, most=_MOST_TICKS):
+def legend_beside(ax, *arguments, **options):
+    """Put the legend to the right of the axes, like a colour bar, where it covers nothing."""
+    place = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "frameon": False}
+    return ax.legend(*arguments, fontsize="small", title_fontsize="small", **place, **options)
+
+
+def name_ticks(ax, columns, rows):
+    """Write the names of columns and rows at the axes, as many of them as there is room for.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    columns, rows : sequence
+        The names at x = 0, 1, ... and y = 0, 1, ...
+    """
+    small = {"fontsize": "small" if max(len(columns), len(rows)) <= 30 else "x-small"}
+    ax.set_xticks(*_thinned(columns, _MOST_TICKS), rotation=90, **small)
+    ax.set_yticks(*_thinned(rows, _MOST_TICKS), **small)
+    ax.figure.draw_without_rendering()
+    box = ax.get_window_extent()
+    line = 1.15 * ax.get_yticklabels()[0].get_fontsize() * ax.figure.dpi / 72
+    ax.set_xticks(*_thinned(columns, min(_MOST_TICKS, box.width / line)), rotation=90, **small)
+    ax.set_yticks(*_thinned(rows, min(_MOST_TICKS, box.height / line)), **small)
+
+
+def _thinned(names, most):
     """Positions and names of no more ticks than can be read."""
-    step = -(-len(names) // most)
+    step = -(-len(names) // max(int(most), 1))
     places = np.arange(0, len(names), step)
     return places, [str(names[place]) for place in places]

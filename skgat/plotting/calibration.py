@@ -136,6 +136,7 @@ class CalibrationDisplay:
         self.line_ = add_curve(self.ax_, self.nominal, self.coverage, name, {"markersize": 4, **(line_kwargs or {})})
         self.ax_.set(xlabel="nominal coverage of the interval", ylabel="share of true scores inside")
         self.ax_.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        self.ax_.set_title("calibration of the intervals\n(above the diagonal: too cautious)", fontsize="medium")
         if self.ax_.get_legend_handles_labels()[1]:
-            self.ax_.legend(loc="upper left")
+            self.ax_.legend(loc="best", fontsize="small")
         return self

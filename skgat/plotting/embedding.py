@@ -10,7 +10,7 @@ from sklearn.utils import check_array
 from .._fitted import inspect_recommender
 from .._frames import as_pandas, is_frame
 from ..graph import additive_effects
-from ._canvas import MARKERS, PALETTE, canvas, pyplot
+from ._canvas import MARKERS, PALETTE, canvas, ink, legend_beside, palette, pyplot
 from ._labels import place_labels
 
 _METHODS = ("pca", "tsne")
@@ -161,15 +161,18 @@ class EmbeddingDisplay:
         self.colorbar_ = None
         x, y = self.coordinates.to_numpy().T
         if self.color is None:
-            self.points_ = [self.ax_.scatter(x, y, s=size, color=PALETTE[0])]
+            self.points_ = [self.ax_.scatter(x, y, s=size, color=palette(self.ax_)[0])]
         elif pd.api.types.is_numeric_dtype(self.color) and not pd.api.types.is_bool_dtype(self.color):
-            self.points_ = [self.ax_.scatter(x, y, s=size, c=self.color.to_numpy(dtype=np.float64), cmap=cmap)]
+            # The outline keeps the ends of the colour map from fading into the ground.
+            outline = {"edgecolors": ink(self.ax_), "linewidths": 0.5}
+            values = self.color.to_numpy(dtype=np.float64)
+            self.points_ = [self.ax_.scatter(x, y, s=size, c=values, cmap=cmap, **outline)]
             label = "" if self.color.name is None else str(self.color.name)
             self.colorbar_ = self.figure_.colorbar(self.points_[0], ax=self.ax_, label=label)
         else:
             self.points_ = self._draw_groups(x, y, size)
         first, second = self.coordinates.columns
-        self.ax_.set(xlabel=first, ylabel=second, title=f"{len(x)} {self.kind}s")
+        self.ax_.set(xlabel=first, ylabel=second, title=f"embeddings of {len(x)} {self.kind}s")
         wanted = len(x) <= 100 if annotate == "auto" else annotate
         self.labels_ = place_labels(self.ax_, x, y, self.coordinates.index) if wanted else []
         return self
@@ -182,11 +185,11 @@ class EmbeddingDisplay:
             kept = names[: _MOST_GROUPS - 1]
             groups, names = groups.where(groups.isin(kept), "(others)"), [*kept, "(others)"]
         drawn = []
-        for name, color, marker in zip(names, PALETTE, MARKERS, strict=False):
+        for name, color, marker in zip(names, palette(self.ax_), MARKERS, strict=False):
             rows = (groups == name).to_numpy()
             drawn.append(self.ax_.scatter(x[rows], y[rows], s=size, color=color, marker=marker, label=name))
         title = None if self.color.name is None else str(self.color.name)
-        self.ax_.legend(title=title)
+        legend_beside(self.ax_, title=title)
         return drawn
 
 

@@ -9,15 +9,15 @@ from .._fitted import as_ids, inspect_recommender
 from .._frames import as_pandas, column_names, is_frame
 from ..recommend import recommend
 from ..records import lookup_ids
-from ._canvas import canvas, pyplot, thinned_ticks
+from ._canvas import canvas, faded, ink, luminance, name_ticks, pyplot
 
 
 class TransferabilityMatrixDisplay:
     """The scores of models on datasets as a matrix of colours.
 
     Make one with :meth:`from_estimator` or :meth:`from_predictions`. Models are rows, the best on average at the top;
-    datasets are columns, those with the highest scores on the left. A matrix in which all columns fade alike is
-    additive; what breaks the order is the interaction of model and dataset.
+    datasets are columns, those with the highest scores on the left; a hatched cell has no score. A matrix in which all
+    columns fade alike is additive; what breaks the order is the interaction of model and dataset.
 
     Parameters
     ----------
@@ -130,33 +130,34 @@ class TransferabilityMatrixDisplay:
         display : TransferabilityMatrixDisplay
         """
         n_models, n_datasets = self.scores.shape
-        size = (np.clip(2.8 + 0.24 * n_datasets, 4.5, 14), np.clip(1.8 + 0.2 * n_models, 3, 12))
+        size = (np.clip(2.8 + 0.24 * n_datasets, 4.5, 14), np.clip(2.0 + 0.2 * n_models, 3.2, 12))
         self.figure_, self.ax_ = canvas("TransferabilityMatrixDisplay.plot", ax, size)
         values = self.scores.to_numpy(dtype=np.float64)
         self.im_ = self.ax_.imshow(np.ma.masked_invalid(values), cmap=cmap, aspect="auto", interpolation="nearest")
-        self._name_ticks()
         self.colorbar_ = self.figure_.colorbar(self.im_, ax=self.ax_, label=self.name) if colorbar else None
-        self.known_ = self._mark(values) if mark_known and self.known is not None else None
-        title = f"{n_models} models on {n_datasets} datasets"
-        self.ax_.set_title(title if self.known_ is None else f"{title} (dots: known results)")
+        marked = mark_known and self.known is not None
+        self._write(values, marked)
+        self.known_ = self._mark(values) if marked else None
         return self
 
-    def _name_ticks(self):
-        small = {"fontsize": "small" if max(self.scores.shape) <= 30 else "x-small"}
-        places, names = thinned_ticks(self.scores.columns)
-        self.ax_.set_xticks(places, names, rotation=90, **small)
-        places, names = thinned_ticks(self.scores.index)
-        self.ax_.set_yticks(places, names, **small)
+    def _write(self, values, marked):
+        """Title and names, and what the ground of a cell without a score looks like."""
+        keys = ["dots: known results"] if marked else []
+        if np.isnan(values).any():
+            keys.append("hatched: no score")
+            self.ax_.patch.set(hatch="/////", edgecolor=faded(ink(self.ax_)), linewidth=0)
+        title = "{} models on {} datasets".format(*values.shape)
+        self.ax_.set_title("\n".join([title, ", ".join(keys)]) if keys else title, fontsize="medium")
         self.ax_.set(xlabel="dataset", ylabel="model")
+        name_ticks(self.ax_, self.scores.columns, self.scores.index)
 
     def _mark(self, values):
         rows, columns = np.nonzero(self.known.to_numpy())
         shade = self.im_.norm(values[rows, columns])
         # A dot stands out from the colour of its cell, whatever the colour map.
-        luminance = self.im_.cmap(shade)[:, :3] @ [0.299, 0.587, 0.114]
         box = self.ax_.get_window_extent()
         cell = min(box.width / values.shape[1], box.height / values.shape[0]) * 72 / self.figure_.dpi
-        colors = np.where(luminance[:, None] > 0.5, 0.0, 1.0) * np.ones(3)
+        colors = np.where(luminance(self.im_.cmap(shade))[:, None] > 0.5, 0.0, 1.0) * np.ones(3)
         return self.ax_.scatter(columns, rows, s=np.clip(0.3 * cell, 0.8, 4) ** 2, c=colors, linewidths=0)
 
 

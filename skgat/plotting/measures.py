@@ -9,7 +9,7 @@ from .._frames import as_pandas, column_names, is_frame
 from .._ranking import rankable_rows, weighted_kendall_tau
 from ..model_selection import check_ids
 from ..records import id_codes
-from ._canvas import PALETTE, ink, panels, pyplot
+from ._canvas import balanced, ink, legend_beside, palette, panels, pyplot
 
 _KINDS = ("bar", "scatter")
 _PREFIX = "pair__"
@@ -128,15 +128,15 @@ class MeasuresDisplay:
             self._draw_scatters(ax)
         return self
 
-    def _color(self, name):
-        return PALETTE[1] if name in self.references else PALETTE[0]
+    def _color(self, name, ax):
+        return palette(ax)[1] if name in self.references else palette(ax)[0]
 
     def _draw_bars(self, ax):
         mean = self.quality.mean().sort_values(ascending=False, kind="stable")
         error = self.quality.sem()[mean.index].fillna(0)
         size = (6, max(1.2 + 0.26 * len(mean), 2))
         self.figure_, (self.ax_,) = panels("MeasuresDisplay.plot", ax, 1, 1, size)
-        colors = [self._color(name) for name in mean.index]
+        colors = [self._color(name, self.ax_) for name in mean.index]
         self.bars_ = self.ax_.barh(
             np.arange(len(mean)), mean, xerr=error, color=colors, alpha=0.85, error_kw={"ecolor": ink(self.ax_)}
         )
@@ -147,10 +147,15 @@ class MeasuresDisplay:
         self.ax_.set_axisbelow(True)
         n_datasets = int(self.quality.notna().any(axis=1).sum())
         self.ax_.set_xlabel(f"weighted Kendall with the score\n(mean of {n_datasets} datasets, one standard error)")
+        self.ax_.set_title("how well each measure ranks the models", fontsize="medium")
+        if self.references:
+            names = {"measure": mean.index.difference(self.references), "to compare with": self.references}
+            handles = [self.bars_[mean.index.get_loc(some[0])] for some in names.values() if len(some)]
+            legend_beside(self.ax_, handles, [label for label, some in names.items() if len(some)])
 
     def _draw_scatters(self, ax):
         names = self.quality.mean().sort_values(ascending=False, kind="stable").index
-        n_columns = min(4, len(names))
+        n_columns = balanced(len(names), 4)
         self.figure_, self.ax_ = panels(
             "MeasuresDisplay.plot", ax, len(names), n_columns, (2.3, 2.1), sharex=True, sharey=True
         )
@@ -158,17 +163,14 @@ class MeasuresDisplay:
         alpha = np.clip(40 / np.sqrt(max(len(self.points) / len(names), 1)) / 4, 0.1, 1)
         for place, (panel, name) in enumerate(zip(self.ax_, names, strict=True)):
             part = groups[name]
-            self.points_.append(
-                panel.scatter(part["value"], part["score"], s=6, color=self._color(name), alpha=alpha, linewidths=0)
-            )
+            style = {"s": 6, "color": self._color(name, panel), "alpha": alpha, "linewidths": 0}
+            self.points_.append(panel.scatter(part["value"], part["score"], **style))
             panel.set_title(f"{name}: {self.quality[name].mean():.2f}", fontsize="medium")
             if place % n_columns == 0:
-                panel.set_ylabel("score")
+                panel.set_ylabel("score (std. dev.)")
             if place >= len(names) - n_columns:
-                panel.set_xlabel("measure")
-        self.figure_.suptitle(
-            "weighted Kendall of each measure; both axes standardised within datasets", fontsize="medium"
-        )
+                panel.set_xlabel("measure (std. dev.)")
+        self.figure_.suptitle("weighted Kendall of each measure (axes standardised within datasets)", fontsize="medium")
 
 
 def _quality(score, value, codes, n_datasets):

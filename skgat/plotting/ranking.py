@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from .._candidates import Request, rank_candidates
 from .._frames import as_pandas, column_names, is_frame
-from ._canvas import MARKERS, PALETTE, panels, pyplot
+from ._canvas import MARKERS, balanced, palette, panels, pyplot
 
 _COLUMNS = ("dataset", "rank", "model", "score")
 
@@ -136,7 +136,7 @@ class RankingDisplay:
             raise ValueError("The ranking has no rows, but expected at least 1 model.")
         parts = dict(iter(self.ranking.groupby("dataset", sort=False)))
         most = max(len(part) for part in parts.values())
-        n_columns = min(len(parts), 3)
+        n_columns = balanced(len(parts), 3)
         size = (6.0 if n_columns == 1 else 4.2, np.clip(1.2 + 0.28 * most, 2.2, 9))
         self.figure_, axes = panels("RankingDisplay.plot", ax, len(parts), n_columns, size)
         self.points_ = [
@@ -157,7 +157,7 @@ class RankingDisplay:
             places,
             xerr=norm.ppf((1 + interval) / 2) * std if shown else None,
             fmt=MARKERS[0],
-            color=PALETTE[0],
+            color=palette(ax)[0],
             elinewidth=2,
             alpha=0.9,
         )
@@ -165,7 +165,7 @@ class RankingDisplay:
         ax.set_yticks(places, labels)
         ax.set_ylim(len(part) - 0.5, -0.5)
         ax.grid(axis="x", alpha=0.3)
-        ax.set_title(str(name))
+        ax.set_title(f"best models for {name}", fontsize="medium")
         of_what = " relative to other models" if column == "ranking_std" else ""
         ax.set_xlabel("predicted score" + (f"\n({100 * interval:g} % interval{of_what})" if shown else ""))
         return points

@@ -12,6 +12,8 @@ from ..records import id_codes
 from ._canvas import add_curve, add_guide, canvas, pyplot
 from ._reading import display_name, read_scored, read_vectors
 
+_MOST_TICKS = 10
+
 
 class RegretCurveDisplay:
     """How much score is given away by fine-tuning only the first k recommended models, for k = 1, 2, ...
@@ -156,9 +158,11 @@ class RegretCurveDisplay:
         if plot_spread and self.spread is not None:
             low, high = np.maximum(self.regret - self.spread, 0), self.regret + self.spread
             self.band_ = ax.fill_between(self.k, low, high, color=self.line_.get_color(), alpha=0.2, linewidth=0)
-        ax.set(xlabel="number of models fine-tuned (k)", ylabel="regret, in units of the score")
+        ax.set(xlabel="number of models fine-tuned (k)", ylabel="regret (units of the score)")
+        ax.set_title("score given away by fine-tuning the first k", fontsize="medium")
         ax.set_ylim(bottom=0)
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        most = int(max(line.get_xdata().max() for line in ax.lines))
+        ax.set_xticks(np.arange(1, most + 1, -(-most // _MOST_TICKS)))
         if ax.get_legend_handles_labels()[1]:
-            ax.legend()
+            ax.legend(fontsize="small")
         return self
