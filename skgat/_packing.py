@@ -10,6 +10,7 @@ import json
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import pandas_dtype
 from sklearn.base import BaseEstimator
 
 _SCALARS = (str, int, float, bool, type(None))
@@ -151,13 +152,24 @@ def _build_series(content, seen):
 
 def _series(packed, index, name, seen):
     values, dtype = _unpack(packed[0], seen), packed[1]
-    return pd.Series(values, index=index, dtype=dtype or values.dtype, name=name)
+    if values.shape != (len(index),):
+        # A single value would be repeated as often as an index says, which takes no room in the file.
+        raise ValueError(f"a column has {values.shape} values for {len(index)} rows")
+    return pd.Series(values, index=index, dtype=_dtype(dtype, values), name=name)
+
+
+def _dtype(name, values):
+    dtype = pandas_dtype(name or values.dtype)
+    if name and isinstance(dtype, np.dtype):
+        # Arrays bring theirs along; one by name could ask for any number of bytes a value.
+        raise ValueError(f"a column has the dtype {name!r}")
+    return dtype
 
 
 def _build_index(content, seen):
     name, (packed, dtype) = content
     values = _unpack(packed, seen)
-    return pd.Index(values, dtype=dtype or values.dtype, name=_unpack(name, seen))
+    return pd.Index(values, dtype=_dtype(dtype, values), name=_unpack(name, seen))
 
 
 def _build_range(content, seen):
