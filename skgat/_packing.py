@@ -13,6 +13,8 @@ import pandas as pd
 from pandas.api.types import pandas_dtype
 from sklearn.base import BaseEstimator
 
+from ._versioned import VersionedMixin
+
 _SCALARS = (str, int, float, bool, type(None))
 
 
@@ -107,6 +109,8 @@ def _pack_parts(obj, seen):
     seen[id(obj)] = (obj, shell)
     # Callbacks watch a fit; they are no part of what was learned.
     parts = {name: _pack(value, seen) for name, value in vars(obj).items() if not name.startswith("_skl_")}
+    if isinstance(obj, VersionedMixin):
+        parts["_skgat_version"] = None
     vars(shell).update(parts)
     return shell
 
