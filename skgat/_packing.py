@@ -7,6 +7,7 @@ brings along.
 __all__ = ["Packed", "pack", "unpack"]
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -50,6 +51,8 @@ def _pack(obj, seen):
         packed = _pack_index(obj, seen)
     elif isinstance(obj, pd.Timestamp):
         packed = Packed("timestamp", obj.isoformat())
+    elif isinstance(obj, Path):
+        packed = Packed("path", str(obj))
     elif kind is np.ndarray and obj.dtype == object:
         packed = _pack_objects(obj, seen)
     elif _has_parts(obj):
@@ -201,4 +204,5 @@ _BUILDERS = {
     "range": _build_range,
     "objects": _build_objects,
     "timestamp": lambda content, seen: pd.Timestamp(content),
+    "path": lambda content, seen: Path(content),
 }

@@ -2,6 +2,7 @@
 
 __all__ = ["CONSTRAINTS", "check_arguments"]
 
+import os
 from numbers import Integral, Real
 
 from .._compat import Interval, StrOptions
@@ -41,6 +42,7 @@ CONSTRAINTS = {
     "additive": ["boolean"],
     "schedule": ["boolean"],
     "duplicates": [StrOptions({"mean", "raise"})],
+    "checkpoint_dir": [str, os.PathLike, None],
 }
 
 #: What the network of the paper cannot do otherwise.
@@ -58,6 +60,11 @@ def check_arguments(estimator):
                 raise ValueError(
                     f'Got {name}={getattr(estimator, name)!r}, but conv="gatconv" expects {name}={value!r}.'
                 )
+    if estimator.checkpoint_dir is not None and estimator.random_state is None:
+        raise ValueError(
+            f"Got checkpoint_dir={str(estimator.checkpoint_dir)!r} with random_state=None, but expected an integer: "
+            "without a seed no other fit is the same, so none could go on from the checkpoint."
+        )
     from .runtime import resolve_device
 
     resolve_device(estimator.device)

@@ -111,6 +111,10 @@ class TransferabilityGAT(VersionedMixin, CallbackSupportMixin, RegressorMixin, B
         Whether the step size rises and falls in one cycle over ``max_iter``; constant otherwise.
     duplicates : {"mean", "raise"}, default="mean"
         What to do with a pair that occurs with different scores: average them and warn, or raise.
+    checkpoint_dir : str or path-like, default=None
+        A folder in which ``fit`` keeps the state of its training, every few seconds and at little cost. If the
+        process is killed, the next ``fit`` on the same data with the same arguments (and an integer
+        ``random_state``) goes on from there, on the CPU to the same bits. A finished fit removes its checkpoint.
 
     Attributes
     ----------
@@ -195,6 +199,7 @@ class TransferabilityGAT(VersionedMixin, CallbackSupportMixin, RegressorMixin, B
         additive=True,
         schedule=True,
         duplicates="mean",
+        checkpoint_dir=None,
     ):
         self.model = model
         self.dataset = dataset
@@ -230,6 +235,7 @@ class TransferabilityGAT(VersionedMixin, CallbackSupportMixin, RegressorMixin, B
         self.additive = additive
         self.schedule = schedule
         self.duplicates = duplicates
+        self.checkpoint_dir = checkpoint_dir
 
     @property
     def models_(self):

@@ -96,17 +96,30 @@ def train(estimator, task, seed, start, context, X, y):
         kernel = _regression(task, choose_strengths(task.graph, task.features, task.target, seed))
     trainer = _trainer(estimator, task, folds, held_out, seed, start)
     small = isinstance(trainer.inputs.edges, DenseEdges)
-    with one_thread() if small else nullcontext():
-        _run_epochs(estimator, trainer, task, kernel, context, X, y)
-        trainer.restore_best()
-        predictions = to_numpy(trainer.predictions()).astype(np.float64)
-    trainer.finalize()
-    fitted = _fitted(trainer, task, kernel)
-    noise, ranking_noise = _noise(task, folds, predictions, kernel)
+    with _checkpoint(estimator, task, trainer, seed, start) as checkpoint:
+        with one_thread() if small else nullcontext():
+            _run_epochs(estimator, trainer, task, kernel, context, X, y, checkpoint)
+            trainer.restore_best()
+            predictions = to_numpy(trainer.predictions()).astype(np.float64)
+        trainer.finalize()
+        fitted = _fitted(trainer, task, kernel)
+        noise, ranking_noise = _noise(task, folds, predictions, kernel)
     fitted |= {"noise_": noise, "ranking_noise_": ranking_noise}
     if estimator.early_stopping:
         fitted["validation_scores_"] = trainer.scores
     return fitted
+
+
+def _checkpoint(estimator, task, trainer, seed, start):
+    """The checkpoint of this fit, from which the trainer goes on; a context of None where there is to be none."""
+    if estimator.checkpoint_dir is None:
+        return nullcontext()
+    from .checkpoint import Checkpoint, fingerprint
+
+    identity = fingerprint(estimator, task.graph, seed, trainer.device, start)
+    checkpoint = Checkpoint(estimator.checkpoint_dir, identity)
+    checkpoint.resume(trainer)
+    return checkpoint
 
 
 def _folds(estimator, task, held_out, seed):
@@ -166,9 +179,11 @@ def _on_edges(head, graph, pair_features):
     )
 
 
-def _run_epochs(estimator, trainer, task, kernel, context, X, y):
+def _run_epochs(estimator, trainer, task, kernel, context, X, y, checkpoint):
     patience, best = 0, -np.inf
-    for number in range(1, estimator.max_iter + 1):
+    for score in trainer.scores:
+        patience, best = _patience(estimator, score, patience, best)
+    for number in range(len(trainer.losses) + 1, estimator.max_iter + 1):
         epoch = context.subcontext(task_name="epoch")
         epoch.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
         loss = trainer.epoch()
@@ -178,12 +193,17 @@ def _run_epochs(estimator, trainer, task, kernel, context, X, y):
             estimator=estimator, X=X, y=y, reconstruction_attributes=lambda: _fitted(trainer, task, kernel)
         )
         if estimator.early_stopping:
-            score = trainer.validate()
-            patience = 0 if score > best + estimator.tol else patience + 1
-            best = max(best, score)
+            patience, best = _patience(estimator, trainer.validate(), patience, best)
             stop = stop or patience >= estimator.n_iter_no_change
         if stop:
             break
+        if checkpoint is not None:
+            checkpoint.keep(trainer)
+
+
+def _patience(estimator, score, patience, best):
+    """How many epochs there was no improvement, and the best score."""
+    return 0 if score > best + estimator.tol else patience + 1, max(best, score)
 
 
 def _fitted(trainer, task, kernel):
