@@ -23,7 +23,14 @@ def replace_file(path, data):
     path : path-like
     data : bytes
     """
-    _write(Path(path), data).close()
+    path = Path(path)
+    try:
+        _write(path, data).close()
+    except OSError as error:
+        if error.errno is None:
+            raise
+        told = f"{error.strerror} (what was there before, if anything, is unchanged)"
+        raise OSError(error.errno, told, str(path)) from error
 
 
 class KeptFile:

@@ -2,6 +2,7 @@
 
 __all__ = ["TransferabilityGAT"]
 
+import re
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -20,6 +21,9 @@ from ..records import ROLES, lookup_ids, read_pairs
 from .arguments import CONSTRAINTS, check_arguments
 from .inference import CASES
 from .reading import check_size, read_features
+
+#: How torch says that no memory is left, on the CPU and on a GPU.
+_OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory")
 
 
 class TransferabilityGAT(VersionedMixin, CallbackSupportMixin, RegressorMixin, BaseEstimator):
@@ -466,13 +470,18 @@ class TransferabilityGAT(VersionedMixin, CallbackSupportMixin, RegressorMixin, B
 
 @contextmanager
 def _all_or_nothing(estimator):
-    """An interrupted or failing fit leaves the estimator as it was."""
+    """An interrupted or failing fit leaves the estimator as it was; what torch says of memory becomes a MemoryError."""
     before = {name: value for name, value in vars(estimator).items() if name.endswith("_")}
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         for name in [name for name in vars(estimator) if name.endswith("_")]:
             delattr(estimator, name)
         for name, value in before.items():
             setattr(estimator, name, value)
+        if isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)):
+            raise MemoryError(
+                "There is not enough memory to train the networks. Smaller hidden_dim, n_layers or n_estimators take "
+                f'less of it; device="cpu" takes none of the GPU\'s. ({str(error).splitlines()[0]})'
+            ) from error
         raise
