@@ -95,19 +95,23 @@ def train(estimator, task, seed, start, context, X, y):
     if estimator.kernel_weight:
         kernel = _regression(task, choose_strengths(task.graph, task.features, task.target, seed))
     trainer = _trainer(estimator, task, folds, held_out, seed, start)
-    small = isinstance(trainer.inputs.edges, DenseEdges)
     with _checkpoint(estimator, task, trainer, seed, start) as checkpoint:
-        with one_thread() if small else nullcontext():
+        with _threads(trainer.inputs):
             _run_epochs(estimator, trainer, task, kernel, context, X, y, checkpoint)
             trainer.restore_best()
             predictions = to_numpy(trainer.predictions()).astype(np.float64)
-        trainer.finalize()
-        fitted = _fitted(trainer, task, kernel)
+            trainer.finalize()
+            fitted = _fitted(trainer, task, kernel)
         noise, ranking_noise = _noise(task, folds, predictions, kernel)
     fitted |= {"noise_": noise, "ranking_noise_": ranking_noise}
     if estimator.early_stopping:
         fitted["validation_scores_"] = trainer.scores
     return fitted
+
+
+def _threads(inputs):
+    """One thread for small graphs, which also lets a process that is forked afterwards go on without those threads."""
+    return one_thread() if isinstance(inputs.edges, DenseEdges) else nullcontext()
 
 
 def _checkpoint(estimator, task, trainer, seed, start):
@@ -294,7 +298,8 @@ def _rebuild(estimator, graph):
 def refresh(estimator, graph):
     """The fitted attributes over a graph that has grown."""
     network, inputs, task = _rebuild(estimator, graph)
-    frozen = _freeze(network, inputs, task, estimator.network_.trained)
+    with _threads(inputs):
+        frozen = _freeze(network, inputs, task, estimator.network_.trained)
     kernel = None if estimator.kernel_ is None else _regression(task, estimator.kernel_.strengths)
     return {"graph_": graph, "target_scale_": task.scale, "network_": frozen, "kernel_": kernel}
 
@@ -303,5 +308,7 @@ def attention_weights(estimator, graph):
     """Triples of the receivers' side, the layer and the weights of shape (n_heads of all members, n_edges)."""
     network, inputs, task = _rebuild(estimator, graph)
     target, visible = _all_visible(inputs.edges, task)
-    for side, layer, weights in network.attention(inputs, target, visible):
+    with _threads(inputs):
+        triples = list(network.attention(inputs, target, visible))
+    for side, layer, weights in triples:
         yield side, layer, to_numpy(weights).reshape(-1, graph.n_edges)
