@@ -50,7 +50,7 @@ def dropout(x, share, generator):
     """Dropout that draws from the given stream."""
     if not share or generator is None:
         return x
-    kept = torch.rand(x.shape, generator=generator, device=x.device) >= share
+    kept = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device) >= share
     return x * kept / (1.0 - share)
 
 

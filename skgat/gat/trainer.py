@@ -117,7 +117,8 @@ class Trainer:
         return least + (max(most, least) - least) * draw
 
     def _uniform(self, *shape):
-        return torch.rand((self.config["n_estimators"], *shape), generator=self.generator, device=self.device)
+        size = (self.config["n_estimators"], *shape)
+        return torch.rand(size, generator=self.generator, dtype=torch.float32, device=self.device)
 
     def draw_hidden(self):
         """Which edges each member is not told of in this step."""
