@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
@@ -179,6 +180,16 @@ def test_a_checkpoint_with_other_arguments_is_not_used(encoded, tmp_path, monkey
     with pytest.warns(RuntimeWarning, match="with other arguments"):
         fitted = make(checkpoint_dir=tmp_path, **params).fit(encoded)
     assert bits(fitted, encoded) == bits(make(**params).fit(encoded), encoded)
+
+
+def test_a_checkpoint_with_another_table_of_similarities_is_not_used(encoded, tmp_path, monkeypatch):
+    names = sorted(encoded["dataset"].unique())
+    table = pd.DataFrame(np.arange(49.0).reshape(7, 7), index=names, columns=names)
+    params = {"n_neighbors": 2, "checkpoint_dir": tmp_path}
+    cut_off(make(similarity=table, **params), encoded, monkeypatch, 3)
+    with pytest.warns(RuntimeWarning, match="with other arguments"):
+        assert epochs_run(make(similarity=-table, **params), encoded, monkeypatch) == 12
+    assert epochs_run(make(similarity=table.copy(), **params), encoded, monkeypatch) == 9
 
 
 def test_other_versions_begin_anew(encoded, tmp_path, monkeypatch):

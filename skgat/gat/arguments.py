@@ -18,6 +18,7 @@ CONSTRAINTS = {
     "decoder": [StrOptions({"bilinear", "linear", "mlp"})],
     "edge_features": ["boolean"],
     "n_neighbors": [Interval(Integral, 0, None, closed="left")],
+    "similarity": "no_validation",
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "feature_dropout": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
     "edge_dropout": [Interval(Real, 0, 1, closed="left")],
@@ -65,6 +66,8 @@ def check_arguments(estimator):
             f"Got checkpoint_dir={str(estimator.checkpoint_dir)!r} with random_state=None, but expected an integer: "
             "without a seed no other fit is the same, so none could go on from the checkpoint."
         )
+    if estimator.similarity is not None and not estimator.n_neighbors:
+        raise ValueError("Got similarity with n_neighbors=0, but expected n_neighbors of 1 or more with it.")
     from .runtime import resolve_device
 
     resolve_device(estimator.device)

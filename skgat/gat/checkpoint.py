@@ -18,18 +18,18 @@ from .._files import KeptFile, is_held
 #: At least so many seconds lie between two checkpoints, and so many times what writing the last one took.
 _REST_SECONDS = 5.0
 _REST_SHARE = 20
-#: What may differ between the fit that was cut off and the one that goes on.
-_FREE = ("checkpoint_dir", "device", "random_state", "verbose")
+#: What may differ between the fit that was cut off and the one that goes on, or is looked at where it acts.
+_FREE = ("checkpoint_dir", "device", "random_state", "similarity", "verbose")
 _PATTERN = "gat-*.checkpoint"
 
 
-def fingerprint(estimator, graph, seed, device, weights):
+def fingerprint(estimator, task, seed, device, weights):
     """What must be equal for a fit to go on where another was cut off.
 
     Parameters
     ----------
     estimator : TransferabilityGAT
-    graph : Graph
+    task : Task
     seed : int
     device : torch.device
     weights : dict of arrays or None
@@ -44,7 +44,9 @@ def fingerprint(estimator, graph, seed, device, weights):
     params = {name: value for name, value in estimator.get_params().items() if name not in _FREE}
     told = [__version__, torch.__version__, str(device), int(seed), sorted(params.items())]
     digest = hashlib.sha256(repr(told).encode())
-    parts = {field.name: getattr(graph, field.name) for field in fields(graph)}
+    parts = {field.name: getattr(task.graph, field.name) for field in fields(task.graph)}
+    # A table of similarities is known by what it says of the datasets of this fit.
+    parts |= {f"near {side} {i}": part for side, near in task.near.items() for i, part in enumerate(near)}
     for name, value in sorted({**parts, **(weights or {})}.items()):
         array = np.asarray(value)
         digest.update(f"|{name} {array.dtype} {array.shape}|".encode())

@@ -2,8 +2,6 @@
 
 __all__ = ["TransferabilityGAT"]
 
-import re
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -21,9 +19,7 @@ from ..records import ROLES, lookup_ids, read_pairs
 from .arguments import CONSTRAINTS, check_arguments
 from .inference import CASES
 from .reading import check_size, read_features
-
-#: How torch says that no memory is left, on the CPU and on a GPU.
-_OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory")
+from .unwinding import all_or_nothing
 
 
 class TransferabilityGAT(VersionedMixin, CallbackSupportMixin, RegressorMixin, BaseEstimator):
@@ -61,6 +57,11 @@ class TransferabilityGAT(VersionedMixin, CallbackSupportMixin, RegressorMixin, B
         Whether messages carry the scores of the edges.
     n_neighbors : int, default=0
         Each node also hears from this many nodes of its own kind with the most similar features; 0 for none.
+    similarity : frame, default=None
+        With ``n_neighbors``: a square table that says how similar datasets are, in any units (pass distances negated),
+        where their features would say it otherwise. The ids are the names of its columns, and its index (of a pandas
+        frame) or its first column. It has a row for every dataset of ``fit``; an unknown dataset that has a row hears
+        from the datasets which that row favours. A missing value is no similarity. The regression does not read it.
     dropout : float, default=0.1
         Share of the node states that is dropped before the decoder in training.
     feature_dropout : float or "auto", default="auto"
@@ -179,6 +180,7 @@ class TransferabilityGAT(VersionedMixin, CallbackSupportMixin, RegressorMixin, B
         decoder="bilinear",
         edge_features=True,
         n_neighbors=0,
+        similarity=None,
         dropout=0.1,
         feature_dropout="auto",
         edge_dropout=0.7,
@@ -215,6 +217,7 @@ class TransferabilityGAT(VersionedMixin, CallbackSupportMixin, RegressorMixin, B
         self.decoder = decoder
         self.edge_features = edge_features
         self.n_neighbors = n_neighbors
+        self.similarity = similarity
         self.dropout = dropout
         self.feature_dropout = feature_dropout
         self.edge_dropout = edge_dropout
@@ -274,7 +277,7 @@ class TransferabilityGAT(VersionedMixin, CallbackSupportMixin, RegressorMixin, B
         from .fitting import prepare, train
 
         check_arguments(self)
-        with _all_or_nothing(self):
+        with all_or_nothing(self):
             start = self.network_.weights if self.warm_start and hasattr(self, "network_") else None
             vars(self).pop("validation_scores_", None)
             pairs = read_pairs(self, X, y, sample_weight, reset=True, scores=True)
@@ -310,7 +313,7 @@ class TransferabilityGAT(VersionedMixin, CallbackSupportMixin, RegressorMixin, B
             return self.fit(X, y)
         from .fitting import refresh
 
-        with _all_or_nothing(self):
+        with all_or_nothing(self):
             pairs = read_pairs(self, X, y, reset=False, scores=True, missing=True)
             tables, _ = read_features(self.graph_, self.network_.scaling, pairs)
             columns = {role: getattr(self.graph_, f"{role}_columns") for role in ROLES}
@@ -369,9 +372,10 @@ class TransferabilityGAT(VersionedMixin, CallbackSupportMixin, RegressorMixin, B
         scaled = {role: network.scale(role, tables[role]) for role in ROLES}
         for side, ids in (("model", pairs.models), ("dataset", pairs.datasets)):
             codes[side] = lookup_ids(getattr(self.graph_, f"{side}s"), ids)
-            terms[side] = self._terms(side, codes[side], scaled[side])
+            terms[side] = self._terms(side, codes[side], ids, scaled[side])
             if regression is not None:
                 exact[side] = regression.of_nodes(side, codes[side], scaled[side])
+        unknown["dataset"] = _unlisted(network, unknown["dataset"])
         members = network.predict(terms["model"], terms["dataset"], scaled["pair"])
         values, variance = members.mean(axis=0), members.var(axis=0)
         if regression is not None:
@@ -453,35 +457,24 @@ class TransferabilityGAT(VersionedMixin, CallbackSupportMixin, RegressorMixin, B
             ]
         return pd.concat(frames, ignore_index=True)
 
-    def _terms(self, side, codes, features):
+    def _terms(self, side, codes, ids, features):
         """The decoder terms of one end of each pair."""
         network = self.network_
         new = codes < 0
         terms = network.terms[side][:, codes].astype(np.float64)
         if new.any():
-            rows, inverse = np.unique(features[new], axis=0, return_inverse=True)
+            listed = network.listed(side, ids[new])
+            rows, inverse = np.unique(np.column_stack([listed, features[new]]), axis=0, return_inverse=True)
             # The known nodes are looked at only where similar ones are listened to.
             known = getattr(self.graph_, f"{side}_features")
             known = network.scale(side, known if network.config["n_neighbors"] else known[:0])
-            attached = network.attach(side, rows, known)
+            attached = network.attach(side, rows[:, 1:], known, rows[:, 0].astype(np.int64))
             terms[:, new] = attached[:, inverse.reshape(-1)]
         return terms
 
 
-@contextmanager
-def _all_or_nothing(estimator):
-    """An interrupted or failing fit leaves the estimator as it was; what torch says of memory becomes a MemoryError."""
-    before = {name: value for name, value in vars(estimator).items() if name.endswith("_")}
-    try:
-        yield
-    except BaseException as error:
-        for name in [name for name in vars(estimator) if name.endswith("_")]:
-            delattr(estimator, name)
-        for name, value in before.items():
-            setattr(estimator, name, value)
-        if isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)):
-            raise MemoryError(
-                "There is not enough memory to train the networks. Smaller hidden_dim, n_layers or n_estimators take "
-                f'less of it; device="cpu" takes none of the GPU\'s. ({str(error).splitlines()[0]})'
-            ) from error
-        raise
+def _unlisted(network, datasets):
+    """Those of whom no table of similarities says anything either."""
+    ids = list(datasets)
+    rows = network.listed("dataset", np.fromiter(ids, dtype=object, count=len(ids)))
+    return {name for name, row in zip(ids, rows, strict=True) if row < 0}
