@@ -4,6 +4,7 @@ __all__ = ["demo", "evaluate", "fit", "recommend"]
 
 import ast
 import json
+import os
 import time
 from pathlib import Path
 
@@ -72,6 +73,8 @@ def fit(args):
     folder = Path(args.output).resolve().parent
     if not folder.is_dir():
         raise ValueError(f"Got --output {args.output}, but there is no folder {str(folder)!r}.")
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"Got --output {args.output}, but the folder {str(folder)!r} cannot be written to.")
     records = _read_records(args)
     started = time.perf_counter()
     pipeline = _pipeline(args).fit(records)

@@ -7,10 +7,14 @@ brings along.
 __all__ = ["Packed", "pack", "unpack"]
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import pandas_dtype
 from sklearn.base import BaseEstimator
+
+from ._versioned import VersionedMixin
 
 _SCALARS = (str, int, float, bool, type(None))
 
@@ -47,6 +51,8 @@ def _pack(obj, seen):
         packed = _pack_index(obj, seen)
     elif isinstance(obj, pd.Timestamp):
         packed = Packed("timestamp", obj.isoformat())
+    elif isinstance(obj, Path):
+        packed = Packed("path", str(obj))
     elif kind is np.ndarray and obj.dtype == object:
         packed = _pack_objects(obj, seen)
     elif _has_parts(obj):
@@ -106,6 +112,8 @@ def _pack_parts(obj, seen):
     seen[id(obj)] = (obj, shell)
     # Callbacks watch a fit; they are no part of what was learned.
     parts = {name: _pack(value, seen) for name, value in vars(obj).items() if not name.startswith("_skl_")}
+    if isinstance(obj, VersionedMixin):
+        parts["_skgat_version"] = None
     vars(shell).update(parts)
     return shell
 
@@ -151,13 +159,24 @@ def _build_series(content, seen):
 
 def _series(packed, index, name, seen):
     values, dtype = _unpack(packed[0], seen), packed[1]
-    return pd.Series(values, index=index, dtype=dtype or values.dtype, name=name)
+    if values.shape != (len(index),):
+        # A single value would be repeated as often as an index says, which takes no room in the file.
+        raise ValueError(f"a column has {values.shape} values for {len(index)} rows")
+    return pd.Series(values, index=index, dtype=_dtype(dtype, values), name=name)
+
+
+def _dtype(name, values):
+    dtype = pandas_dtype(name or values.dtype)
+    if name and isinstance(dtype, np.dtype):
+        # Arrays bring theirs along; one by name could ask for any number of bytes a value.
+        raise ValueError(f"a column has the dtype {name!r}")
+    return dtype
 
 
 def _build_index(content, seen):
     name, (packed, dtype) = content
     values = _unpack(packed, seen)
-    return pd.Index(values, dtype=dtype or values.dtype, name=_unpack(name, seen))
+    return pd.Index(values, dtype=_dtype(dtype, values), name=_unpack(name, seen))
 
 
 def _build_range(content, seen):
@@ -185,4 +204,5 @@ _BUILDERS = {
     "range": _build_range,
     "objects": _build_objects,
     "timestamp": lambda content, seen: pd.Timestamp(content),
+    "path": lambda content, seen: Path(content),
 }

@@ -4,8 +4,11 @@ __all__ = ["build_parser", "main"]
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import warnings
+from contextlib import contextmanager
 
 #: What ``--cv`` and ``--metric`` take. Written out so that ``--help`` needs no library.
 SPLITTERS = ("leave-datasets-out", "leave-models-out", "leave-both-out", "missing-edges")
@@ -22,6 +25,7 @@ METRICS = (
 
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
+_TERMINATED = 143
 
 _EPILOG = """\
 examples:
@@ -194,25 +198,53 @@ def main(argv=None):
     Returns
     -------
     status : int
-        0, 2 for bad arguments or input, 130 when interrupted.
+        0, 2 for bad arguments or input and whatever else went wrong, 130 when interrupted, 143 when terminated.
     """
     args = build_parser().parse_args(argv)
     try:
-        with warnings.catch_warnings():
+        with _termination_raises(), warnings.catch_warnings():
             warnings.showwarning = _show_warning
             _run(args)
             sys.stdout.flush()
     except KeyboardInterrupt:
         print("skgat: interrupted", file=sys.stderr)
         return _INTERRUPTED
+    except _Terminated:
+        print("skgat: terminated", file=sys.stderr)
+        return _TERMINATED
     except BrokenPipeError:
         # Whoever read the output has left; the interpreter must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
+    except MemoryError as error:
+        print(f"skgat {args.command}: error: out of memory: {_one_line(error) or 'nothing is left'}", file=sys.stderr)
+        return 2
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"skgat {args.command}: error: {_one_line(error)}", file=sys.stderr)
         return 2
     return 0
+
+
+class _Terminated(BaseException):
+    """The process was asked to end."""
+
+
+@contextmanager
+def _termination_raises():
+    """Let SIGTERM unwind the stack, so that what is under way cleans up after itself."""
+    if threading.current_thread() is not threading.main_thread():
+        # Only the main thread may say what signals do.
+        yield
+        return
+
+    def end(number, frame):
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(args):

@@ -14,12 +14,18 @@ from ._columns import KINDS, Categories, Numbers, Words, infer_kind
 from ._compat import CallbackSupportMixin, Interval, StrOptions, fit_context, with_callbacks
 from ._frames import is_numeric
 from ._output import RecordsOutputMixin, unique_names
+from ._versioned import VersionedMixin
 from .exceptions import warn_of_unknown
 from .records import ROLES, constant_within, id_codes, infer_roles, lookup_ids, read_pairs, value_codes
 
 
 class MetadataEncoder(
-    RecordsOutputMixin, CallbackSupportMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+    VersionedMixin,
+    RecordsOutputMixin,
+    CallbackSupportMixin,
+    TransformerMixin,
+    BaseEstimator,
+    auto_wrap_output_keys=None,
 ):
     """Encode the metadata of a record frame as numbers.
 

@@ -3,6 +3,7 @@
 __all__ = [
     "DownloadError",
     "DuplicatePairWarning",
+    "InconsistentSkgatVersionWarning",
     "PersistenceError",
     "UndefinedMetricWarning",
     "UnknownEntityWarning",
@@ -20,6 +21,29 @@ class UnknownEntityWarning(UserWarning):
 
 class DuplicatePairWarning(UserWarning):
     """A (model, dataset) pair occurs more than once with different scores; the scores are averaged."""
+
+
+class InconsistentSkgatVersionWarning(UserWarning):
+    """A pickle comes from another version of skgat.
+
+    Parameters
+    ----------
+    estimator_name : str
+    current_skgat_version, original_skgat_version : str
+    """
+
+    def __init__(self, *, estimator_name, current_skgat_version, original_skgat_version):
+        super().__init__(estimator_name, current_skgat_version, original_skgat_version)
+        self.estimator_name = estimator_name
+        self.current_skgat_version = current_skgat_version
+        self.original_skgat_version = original_skgat_version
+
+    def __str__(self):
+        return (
+            f"This {self.estimator_name} was pickled by skgat {self.original_skgat_version} and is read by skgat "
+            f"{self.current_skgat_version}, which may fail or predict something else. Fit it again, or use "
+            "skgat.persistence, whose files later versions can read."
+        )
 
 
 class DownloadError(OSError):

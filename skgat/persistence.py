@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import stat
 import zipfile
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from .exceptions import PersistenceError
 
 #: Counts up when a file of an older skgat can no longer be read as it is.
 _FORMAT = 1
-_HEADER = "skgat.json"
 
 #: The only types that a file may hold beside scikit-learn's estimators, numpy's arrays and Python's containers.
 _TRUSTED = (
@@ -53,7 +53,7 @@ def save(recommender, path):
 
     The file is a skops archive: arrays and text, from which :func:`load` builds only types of a fixed list. It is
     written under a temporary name beside ``path`` and renamed when complete, so that a failure on the way leaves
-    what was there before.
+    what was there before. What a process that was killed left under such a name, the next ``save`` removes.
 
     Parameters
     ----------
@@ -80,6 +80,7 @@ def save(recommender, path):
     """
     from skops.io import dumps, get_untrusted_types
 
+    from ._files import replace_file
     from ._packing import pack
 
     name = type(recommender).__name__
@@ -93,7 +94,22 @@ def save(recommender, path):
             f"{name} cannot be saved: it holds {', '.join(refused)}, which load would refuse to build. "
             "Save a part without it (such as best_estimator_), or use joblib.dump."
         )
-    _write_atomically(Path(os.path.realpath(path)), _with_header(data))
+    whole = _with_header(data)
+    _check_own(whole, name)
+    # Through a link: its target is replaced, not the link.
+    replace_file(os.path.realpath(path), whole)
+
+
+def _check_own(data, name):
+    from ._vetting import check_content, check_entries
+
+    try:
+        check_entries(data)
+        check_content(data)
+    except ValueError as error:
+        raise PersistenceError(
+            f"{name} cannot be saved: load would refuse the file, as {error}. joblib.dump may take it."
+        ) from error
 
 
 def _with_header(data):
@@ -101,14 +117,16 @@ def _with_header(data):
     import pandas
     import sklearn
 
+    from ._vetting import DESCRIPTION, HEADER
+
     libraries = {module.__name__: module.__version__ for module in (numpy, pandas, sklearn)}
     header = {"format": _FORMAT, "skgat": _own_version(), **libraries}
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(_HEADER, json.dumps(header))
+        archive.writestr(HEADER, json.dumps(header))
         for name in source.namelist():
             content = source.read(name)
-            if name == "schema.json":
+            if name == DESCRIPTION:
                 # skops indents it for human readers, which makes it two thirds blanks.
                 content = json.dumps(json.loads(content), separators=(",", ":"))
             archive.writestr(name, content)
@@ -119,19 +137,6 @@ def _own_version():
     from . import __version__
 
     return __version__
-
-
-def _write_atomically(path, data):
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def load(path):
@@ -150,39 +155,36 @@ def load(path):
     ------
     PersistenceError
         When the file is damaged, was not written by skgat, comes from a newer skgat, or holds a type that is not
-        on skgat's list.
+        on skgat's list. A file that was made to harm neither runs code nor fills the memory.
     FileNotFoundError
         When there is no such file.
     """
     path = Path(path)
-    if path.is_dir():
-        raise PersistenceError(f"{str(path)!r} is a folder, but expected a file that skgat saved.")
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise PersistenceError(f"{str(path)!r} is {kind}, but expected a file that skgat saved.")
     data = path.read_bytes()
     _check_archive(data, path)
     return _build(data, path)
 
 
 def _check_archive(data, path):
+    from ._vetting import HEADER, check_entries
+
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = archive.infolist()
-            header = json.loads(archive.read(_HEADER)) if _HEADER in archive.namelist() else None
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
+        header = check_entries(data)
+    except (ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise PersistenceError(
             f"{str(path)!r} is not a file that skgat saved, or it is damaged or cut off ({error})."
         ) from error
     if not isinstance(header, dict) or not {"format", "skgat"} <= header.keys():
-        raise PersistenceError(f"{str(path)!r} is an archive, but not one that skgat saved: it has no {_HEADER} entry.")
+        raise PersistenceError(f"{str(path)!r} is an archive, but not one that skgat saved: it has no {HEADER} entry.")
     if header["format"] != _FORMAT or _release(header["skgat"]) > _release(_own_version()):
         raise PersistenceError(
             f"{str(path)!r} was saved by skgat {header['skgat']} (format {header['format']}), which is newer than this "
             f"skgat {_own_version()} (format {_FORMAT}); update skgat to load it."
         )
-    # save stores without compression, so nothing can unfold into more than the file's own size.
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or (
-        sum(entry.file_size for entry in entries) > len(data)
-    ):
-        raise PersistenceError(f"{str(path)!r} is not as skgat saves files: its entries are compressed or overlap.")
 
 
 def _release(version):
@@ -195,8 +197,10 @@ def _build(data, path):
 
     from ._packing import unpack
     from ._trees import check_trees
+    from ._vetting import check_content
 
     try:
+        check_content(data)
         recommender = unpack(loads(data, trusted=list(_TRUSTED)))
         check_trees(recommender)
     except UntrustedTypesFoundException as error:
@@ -205,6 +209,8 @@ def _build(data, path):
             f"{str(path)!r} holds {', '.join(refused)}, which is not on skgat's list of types to load; nothing was "
             "loaded."
         ) from error
+    except MemoryError as error:
+        raise MemoryError(f"There is not enough memory to load {str(path)!r}.") from error
     except Exception as error:
         raise PersistenceError(
             f"{str(path)!r} is damaged or needs other versions of the libraries ({type(error).__name__}: {error})."

@@ -262,6 +262,56 @@ def test_silent_server_times_out(server, tmp_path):
     assert names(tmp_path) == []
 
 
+def stalling(handler, content, asked):
+    """Send a third of the file and then nothing more."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    handler.wfile.write(content[:100_000])
+    handler.wfile.flush()
+    handler.server.released.wait(10)
+
+
+def test_server_that_stalls_half_way(server, tmp_path):
+    server.start(stalling)
+    start = time.monotonic()
+    with pytest.raises(DownloadError, match=r"Could not download 'data.bin' .*timed out\. Check the network, or fetch"):
+        fetch(server, tmp_path, n_retries=0, timeout=0.3)
+    assert time.monotonic() - start < 5
+    kept = (tmp_path / "data.bin.part").stat().st_size
+    assert kept > 0
+    server.start(ranged())
+    assert fetch(server, tmp_path).read_bytes() == CONTENT
+    assert server.ranges == [f"bytes={kept}-"], "the next call goes on"
+    assert names(tmp_path) == ["data.bin"]
+
+
+@pytest.mark.parametrize("at", [0, 150_000, len(CONTENT) - 1])
+def test_one_changed_byte_is_refused(server, tmp_path, at):
+    changed = bytearray(CONTENT)
+    changed[at] ^= 1
+    server.start(ranged(), data__bin=bytes(changed))
+    with pytest.raises(DownloadError, match="is not the file that was expected"):
+        fetch(server, tmp_path)
+    assert names(tmp_path) == []
+
+
+@POSIX
+def test_what_a_killed_download_left_is_removed_by_the_next(server, tmp_path):
+    server.start(whole(pause=0.2))
+    process = start_process(server, tmp_path / "data.bin")
+    deadline = time.monotonic() + 30
+    while not any(path.stat().st_size for path in tmp_path.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.communicate(timeout=60)
+    assert [name.endswith(".tmp") for name in names(tmp_path)] == [True]
+    server.start(ranged())
+    assert fetch(server, tmp_path).read_bytes() == CONTENT
+    assert names(tmp_path) == ["data.bin"]
+
+
 def test_offline_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     with socket.socket() as taken:

@@ -246,7 +246,7 @@ def test_a_cache_that_cannot_be_written_leaves_nothing_behind(tmp_path, monkeypa
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr("skgat.transferability._cache.os.replace", full)
+    monkeypatch.setattr("skgat.transferability._cache.replace_file", full)
     with pytest.warns(RuntimeWarning, match="could not be scored by all measures"):
         scores = score_zoo(zoo, y, cache_dir=tmp_path)
     assert not list(tmp_path.iterdir())

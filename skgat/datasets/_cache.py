@@ -26,7 +26,13 @@ def cache_folder(data_home=None):
         data_home = os.environ.get("SKGAT_DATA") or None
     if data_home is not None:
         return Path(data_home).expanduser()
-    return Path(get_data_home()) / "skgat"
+    try:
+        return Path(get_data_home()) / "skgat"
+    except OSError as error:
+        raise DownloadError(
+            f"The folder for fetched files cannot be made: {error}. Pass data_home= or set SKGAT_DATA to a folder that "
+            "can be written to."
+        ) from error
 
 
 def fetch_files(base_url, folder, checksums, *, data_home=None, download_if_missing=True, **options):

@@ -15,11 +15,11 @@ import shutil
 import sys
 import time
 import urllib.request
-import uuid
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 
+from .._files import claim_temporary
 from ..exceptions import DownloadError
 
 _CHUNK = 1 << 16
@@ -61,32 +61,31 @@ def download(url, path, *, sha256, n_retries=3, delay=1.0, timeout=30.0, progres
     """
     path = Path(path)
     part = path.with_name(f"{path.name}.part")
-    temp = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    with _disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        resumed = _claim(part, temp)
     line = _ProgressLine(path.name, progress)
     retry = {"n_retries": n_retries, "delay": delay, "timeout": timeout, "line": line}
-    try:
-        _persist(url, temp, path, **retry)
-        if resumed and sha256_of(temp) != sha256:
-            # What an earlier call set aside may have been damaged since: once more, from the first byte.
-            temp.unlink()
-            _persist(url, temp, path, **retry)
-        _check(temp, path, url, sha256)
+    with ExitStack() as stack:
         with _disk_errors(path):
-            os.replace(temp, path)
-    except DownloadError:
-        raise
-    except _NETWORK_ERRORS as error:
-        _set_aside(temp, part)
-        raise _gave_up(url, path, error, n_retries) from error
-    except KeyboardInterrupt:
-        _set_aside(temp, part)
-        raise
-    finally:
-        line.close()
-        temp.unlink(missing_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temp = stack.enter_context(claim_temporary(path, part))
+        stack.callback(line.close)
+        resumed = _size(temp) > 0
+        try:
+            _persist(url, temp, path, **retry)
+            if resumed and sha256_of(temp.name) != sha256:
+                # What an earlier call set aside may have been damaged since: once more, from the first byte.
+                temp.truncate(0)
+                _persist(url, temp, path, **retry)
+            _check(temp.name, path, url, sha256)
+            with _disk_errors(path):
+                os.replace(temp.name, path)
+        except DownloadError:
+            raise
+        except _NETWORK_ERRORS as error:
+            _set_aside(temp, part)
+            raise _gave_up(url, path, error, n_retries) from error
+        except KeyboardInterrupt:
+            _set_aside(temp, part)
+            raise
     return path
 
 
@@ -115,18 +114,13 @@ def _free_space(folder):
     return f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB"
 
 
-def _claim(part, temp):
-    # A rename, so that of several processes only one goes on with the same leftover.
-    try:
-        os.replace(part, temp)
-    except FileNotFoundError:
-        return False
-    return True
+def _size(file):
+    return os.fstat(file.fileno()).st_size
 
 
 def _set_aside(temp, part):
-    if temp.exists() and temp.stat().st_size:
-        os.replace(temp, part)
+    if _size(temp):
+        os.replace(temp.name, part)
 
 
 def _persist(url, temp, path, *, n_retries, delay, timeout, line):
@@ -150,30 +144,25 @@ def _transfer(url, temp, path, timeout, line):
     response, start = _open(url, temp, timeout)
     length = response.headers.get("Content-Length")
     total = None if length is None else start + int(length)
-    with response, _appending(temp, start, path) as file:
+    with response:
+        with _disk_errors(path):
+            temp.truncate(start)
+            temp.seek(start)
         while chunk := response.read(_CHUNK):
             with _disk_errors(path):
-                _write(file, chunk)
+                _write(temp, chunk)
             start += len(chunk)
             line.show(start, total)
         with _disk_errors(path):
-            os.fsync(file.fileno())
+            os.fsync(temp.fileno())
     # http.client takes an early end of the connection for the end of the file.
     if total is not None and start < total:
         raise http.client.IncompleteRead(b"", total - start)
 
 
-def _appending(temp, start, path):
-    with _disk_errors(path):
-        # Unbuffered, so that a full disk shows in write and not again in close.
-        file = temp.open("ab", buffering=0)
-        file.truncate(start)
-        return file
-
-
 def _open(url, temp, timeout):
     """The reply to a request for what is missing, and the byte of the file at which it starts."""
-    have = temp.stat().st_size if temp.exists() else 0
+    have = _size(temp)
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         response = urllib.request.urlopen(request, timeout=timeout)
@@ -181,7 +170,7 @@ def _open(url, temp, timeout):
         error.close()
         if not (have and error.code == _RANGE_NOT_SATISFIABLE):
             raise
-        temp.unlink()
+        temp.truncate(0)
         return _open(url, temp, timeout)
     if response.status != 206:
         return response, 0
@@ -189,7 +178,7 @@ def _open(url, temp, timeout):
     if given and int(given[1]) == have:
         return response, have
     response.close()
-    temp.unlink()
+    temp.truncate(0)
     return _open(url, temp, timeout)
 
 

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import Interval, StrOptions, fit_context
+from .._versioned import VersionedMixin
 from ._documents import LearnedDocuments, SingularDocuments
 from ._tracing import trace
 from ._words import describe, words
@@ -21,7 +22,7 @@ _METHODS = {"wl": SingularDocuments, "graph2vec": LearnedDocuments}
 _LEAST_NETWORKS = 2
 
 
-class Archi2Vec(TransformerMixin, BaseEstimator):
+class Archi2Vec(VersionedMixin, TransformerMixin, BaseEstimator):
     """Encode networks by their structure: similar architectures get similar vectors.
 
     Each network is traced, which runs none of its operations, to the graph of its operations: their types, kernel

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._compat import Interval, StrOptions, fit_context
 from .._likeness import make_likeness, read_similarity
 from .._output import RecordsOutputMixin, unique_names
+from .._versioned import VersionedMixin
 from ..exceptions import warn_of_unknown
 from ..graph import SIDES, build_graph
 from ..records import ROLES, lookup_ids, read_pairs
@@ -24,7 +25,7 @@ from .skipgram import count_pairs, train_vectors
 from .walks import make_walk_graph, random_walks
 
 
-class GraphEmbedder(RecordsOutputMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class GraphEmbedder(VersionedMixin, RecordsOutputMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Describe models and datasets by their places in a graph of past results.
 
     Models and datasets are the nodes. The models that did best on a dataset are linked to it, and so are those that

@@ -82,10 +82,10 @@ class _Training:
         weights = {}
         for name, size in sizes.items():
             fan_in = width if name == "ids" else max(size[0], 1)
-            values = torch.randn(size, generator=self.random, device=self.device) * fan_in**-0.5
+            values = torch.randn(size, generator=self.random, dtype=torch.float32, device=self.device) * fan_in**-0.5
             weights[name] = torch.zeros_like(values) if "bias" in name else values
-        weights["slope"] = torch.full((), _FIRST_SLOPE, device=self.device)
-        weights["offset"] = torch.zeros((), device=self.device)
+        weights["slope"] = torch.full((), _FIRST_SLOPE, dtype=torch.float32, device=self.device)
+        weights["offset"] = torch.zeros((), dtype=torch.float32, device=self.device)
         return {name: values.requires_grad_() for name, values in weights.items()}
 
     def run(self, n_negative, max_iter, learning_rate):
@@ -136,7 +136,7 @@ class _Training:
         return rows[(self._draw(_MOST_PAIRS) * len(rows)).long()]
 
     def _draw(self, size):
-        return torch.rand(size, generator=self.random, device=self.device)
+        return torch.rand(size, generator=self.random, dtype=torch.float32, device=self.device)
 
     def _logits(self, states, pairs):
         products = (states[pairs[0]] * states[pairs[1]]).sum(dim=1)

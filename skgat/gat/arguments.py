@@ -2,6 +2,7 @@
 
 __all__ = ["CONSTRAINTS", "check_arguments"]
 
+import os
 from numbers import Integral, Real
 
 from .._compat import Interval, StrOptions
@@ -42,6 +43,7 @@ CONSTRAINTS = {
     "additive": ["boolean"],
     "schedule": ["boolean"],
     "duplicates": [StrOptions({"mean", "raise"})],
+    "checkpoint_dir": [str, os.PathLike, None],
 }
 
 #: What the network of the paper cannot do otherwise.
@@ -59,6 +61,11 @@ def check_arguments(estimator):
                 raise ValueError(
                     f'Got {name}={getattr(estimator, name)!r}, but conv="gatconv" expects {name}={value!r}.'
                 )
+    if estimator.checkpoint_dir is not None and estimator.random_state is None:
+        raise ValueError(
+            f"Got checkpoint_dir={str(estimator.checkpoint_dir)!r} with random_state=None, but expected an integer: "
+            "without a seed no other fit is the same, so none could go on from the checkpoint."
+        )
     if estimator.similarity is not None and not estimator.n_neighbors:
         raise ValueError("Got similarity with n_neighbors=0, but expected n_neighbors of 1 or more with it.")
     from .runtime import resolve_device

@@ -35,7 +35,7 @@ class DenseEdges:
         flat = graph.edge_models * graph.n_datasets + graph.edge_datasets
         self._flat = as_tensor(flat, device, torch.int64)
         self.weights = self.place(as_tensor(graph.weights / graph.weights.mean(), device))
-        self.present = self.place(torch.ones(graph.n_edges, device=device)) > 0
+        self.present = self.place(torch.ones(graph.n_edges, dtype=torch.float32, device=device)) > 0
         self.device = device
 
     def place(self, values):

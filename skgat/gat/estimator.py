@@ -2,7 +2,6 @@
 
 __all__ = ["TransferabilityGAT"]
 
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -13,18 +12,20 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import CallbackSupportMixin, fit_context, with_callbacks
+from .._versioned import VersionedMixin
 from ..exceptions import warn_of_unknown
 from ..graph import SIDES, build_graph, extend_graph
 from ..records import ROLES, read_pairs
 from .arguments import CONSTRAINTS, check_arguments
 from .inference import CASES, End
 from .reading import check_size, read_features
+from .unwinding import all_or_nothing
 
 #: Pairs that are predicted at once: their terms stay in the processor's cache.
 _BLOCK = 1024
 
 
-class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
+class TransferabilityGAT(VersionedMixin, CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """Predict how well models do on datasets with a graph attention network over past results.
 
     Models and datasets are the two kinds of nodes of a graph, every known result is an edge that carries its score.
@@ -118,6 +119,10 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         Whether the step size rises and falls in one cycle over ``max_iter``; constant otherwise.
     duplicates : {"mean", "raise"}, default="mean"
         What to do with a pair that occurs with different scores: average them and warn, or raise.
+    checkpoint_dir : str or path-like, default=None
+        A folder in which ``fit`` keeps the state of its training, every few seconds and at little cost. If the
+        process is killed, the next ``fit`` on the same data with the same arguments (and an integer
+        ``random_state``) goes on from there, on the CPU to the same bits. A finished fit removes its checkpoint.
 
     Attributes
     ----------
@@ -203,6 +208,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         additive=True,
         schedule=True,
         duplicates="mean",
+        checkpoint_dir=None,
     ):
         self.model = model
         self.dataset = dataset
@@ -239,6 +245,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         self.additive = additive
         self.schedule = schedule
         self.duplicates = duplicates
+        self.checkpoint_dir = checkpoint_dir
 
     @property
     def models_(self):
@@ -273,7 +280,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         from .fitting import prepare, train
 
         check_arguments(self)
-        with _all_or_nothing(self):
+        with all_or_nothing(self):
             start = self.network_.weights if self.warm_start and hasattr(self, "network_") else None
             vars(self).pop("validation_scores_", None)
             pairs = read_pairs(self, X, y, sample_weight, reset=True, scores=True)
@@ -309,7 +316,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             return self.fit(X, y)
         from .fitting import refresh
 
-        with _all_or_nothing(self):
+        with all_or_nothing(self):
             pairs = read_pairs(self, X, y, reset=False, scores=True, missing=True)
             tables, _, _ = read_features(self.graph_, self.network_.scaling, pairs)
             columns = {role: getattr(self.graph_, f"{role}_columns") for role in ROLES}
@@ -484,17 +491,3 @@ def _unlisted(network, datasets):
     ids = list(datasets)
     rows = network.listed("dataset", np.fromiter(ids, dtype=object, count=len(ids)))
     return {name for name, row in zip(ids, rows, strict=True) if row < 0}
-
-
-@contextmanager
-def _all_or_nothing(estimator):
-    """An interrupted or failing fit leaves the estimator as it was."""
-    before = {name: value for name, value in vars(estimator).items() if name.endswith("_")}
-    try:
-        yield
-    except BaseException:
-        for name in [name for name in vars(estimator) if name.endswith("_")]:
-            delattr(estimator, name)
-        for name, value in before.items():
-            setattr(estimator, name, value)
-        raise

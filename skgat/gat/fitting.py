@@ -103,18 +103,35 @@ def train(estimator, task, seed, start, context, X, y):
     if estimator.kernel_weight:
         kernel = _regression(task, choose_strengths(task.graph, task.features, task.target, seed))
     trainer = _trainer(estimator, task, folds, held_out, seed, start)
-    small = isinstance(trainer.inputs.edges, DenseEdges)
-    with one_thread() if small else nullcontext():
-        _run_epochs(estimator, trainer, task, kernel, context, X, y)
-        trainer.restore_best()
-        predictions = to_numpy(trainer.predictions()).astype(np.float64)
-    trainer.finalize()
-    fitted = _fitted(trainer, task, kernel)
-    noise, ranking_noise = _noise(task, folds, predictions, kernel)
+    with _checkpoint(estimator, task, trainer, seed, start) as checkpoint:
+        with _threads(trainer.inputs):
+            _run_epochs(estimator, trainer, task, kernel, context, X, y, checkpoint)
+            trainer.restore_best()
+            predictions = to_numpy(trainer.predictions()).astype(np.float64)
+            trainer.finalize()
+            fitted = _fitted(trainer, task, kernel)
+        noise, ranking_noise = _noise(task, folds, predictions, kernel)
     fitted |= {"noise_": noise, "ranking_noise_": ranking_noise}
     if estimator.early_stopping:
         fitted["validation_scores_"] = trainer.scores
     return fitted
+
+
+def _threads(inputs):
+    """One thread for small graphs, which also lets a process that is forked afterwards go on without those threads."""
+    return one_thread() if isinstance(inputs.edges, DenseEdges) else nullcontext()
+
+
+def _checkpoint(estimator, task, trainer, seed, start):
+    """The checkpoint of this fit, from which the trainer goes on; a context of None where there is to be none."""
+    if estimator.checkpoint_dir is None:
+        return nullcontext()
+    from .checkpoint import Checkpoint, fingerprint
+
+    identity = fingerprint(estimator, task, seed, trainer.device, start)
+    checkpoint = Checkpoint(estimator.checkpoint_dir, identity)
+    checkpoint.resume(trainer)
+    return checkpoint
 
 
 def _folds(estimator, task, held_out, seed):
@@ -174,9 +191,11 @@ def _on_edges(head, graph, pair_features):
     )
 
 
-def _run_epochs(estimator, trainer, task, kernel, context, X, y):
+def _run_epochs(estimator, trainer, task, kernel, context, X, y, checkpoint):
     patience, best = 0, -np.inf
-    for number in range(1, estimator.max_iter + 1):
+    for score in trainer.scores:
+        patience, best = _patience(estimator, score, patience, best)
+    for number in range(len(trainer.losses) + 1, estimator.max_iter + 1):
         epoch = context.subcontext(task_name="epoch")
         epoch.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
         loss = trainer.epoch()
@@ -186,12 +205,17 @@ def _run_epochs(estimator, trainer, task, kernel, context, X, y):
             estimator=estimator, X=X, y=y, reconstruction_attributes=lambda: _fitted(trainer, task, kernel)
         )
         if estimator.early_stopping:
-            score = trainer.validate()
-            patience = 0 if score > best + estimator.tol else patience + 1
-            best = max(best, score)
+            patience, best = _patience(estimator, trainer.validate(), patience, best)
             stop = stop or patience >= estimator.n_iter_no_change
         if stop:
             break
+        if checkpoint is not None:
+            checkpoint.keep(trainer)
+
+
+def _patience(estimator, score, patience, best):
+    """How many epochs there was no improvement, and the best score."""
+    return 0 if score > best + estimator.tol else patience + 1, max(best, score)
 
 
 def _fitted(trainer, task, kernel):
@@ -283,7 +307,8 @@ def _rebuild(estimator, graph):
 def refresh(estimator, graph):
     """The fitted attributes over a graph that has grown."""
     network, inputs, task = _rebuild(estimator, graph)
-    frozen = _freeze(network, inputs, task, estimator.network_.trained)
+    with _threads(inputs):
+        frozen = _freeze(network, inputs, task, estimator.network_.trained)
     kernel = None if estimator.kernel_ is None else _regression(task, estimator.kernel_.strengths)
     return {"graph_": graph, "target_scale_": task.scale, "network_": frozen, "kernel_": kernel}
 
@@ -292,5 +317,7 @@ def attention_weights(estimator, graph):
     """Triples of the receivers' side, the layer and the weights of shape (n_heads of all members, n_edges)."""
     network, inputs, task = _rebuild(estimator, graph)
     target, visible = _all_visible(inputs.edges, task)
-    for side, layer, weights in network.attention(inputs, target, visible):
+    with _threads(inputs):
+        triples = list(network.attention(inputs, target, visible))
+    for side, layer, weights in triples:
         yield side, layer, to_numpy(weights).reshape(-1, graph.n_edges)

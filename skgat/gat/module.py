@@ -28,12 +28,12 @@ def make_network(config, generator):
 
 def _weights(generator, members, n_in, n_out, gain=1.0):
     bound = gain * math.sqrt(3.0 / max(n_in, 1))
-    values = torch.rand((members, n_in, n_out), generator=generator) * 2 - 1
+    values = torch.rand((members, n_in, n_out), generator=generator, dtype=torch.float32) * 2 - 1
     return nn.Parameter(values * bound)
 
 
 def _zeros(*shape):
-    return nn.Parameter(torch.zeros(shape))
+    return nn.Parameter(torch.zeros(shape, dtype=torch.float32))
 
 
 class _MessagePassing(nn.Module):
@@ -234,7 +234,7 @@ class BipartiteNetwork(nn.Module):
         """
         shown = ALL_SHOWN
         if generator is not None and any(self.config[f"blank_{role}"] for role in ALL_SHOWN):
-            draws = torch.rand((3, len(visible), 1, 1), generator=generator, device=visible.device)
+            draws = torch.rand((3, len(visible), 1, 1), generator=generator, dtype=torch.float32, device=visible.device)
             shown = {
                 role: (draw >= self.config[f"blank_{role}"]).float()
                 for role, draw in zip(ALL_SHOWN, draws, strict=True)
@@ -282,7 +282,7 @@ class HomogeneousNetwork(nn.Module):
         self.into = nn.ParameterDict()
         bound = n_in**-0.5
         for name, rows in (("ids", n_nodes), ("features", n_in - n_nodes), ("bias", 1)):
-            values = (torch.rand((members, rows, width), generator=generator) * 2 - 1) * bound
+            values = (torch.rand((members, rows, width), generator=generator, dtype=torch.float32) * 2 - 1) * bound
             self.into[name] = nn.Parameter(values)
         # A second and more to import, and only this network is made of its layers.
         from torch_geometric.nn import GATConv
@@ -293,10 +293,11 @@ class HomogeneousNetwork(nn.Module):
                 nn.ModuleList(GATConv(width, width, heads=config["n_heads"], concat=False) for _ in range(members))
                 for _ in range(config["n_layers"])
             )
+        self.convs.to(torch.float32)
         for parameter in self.convs.parameters():
             if parameter.ndim > 1:
                 bound = math.sqrt(6.0 / (parameter.shape[-1] + parameter.shape[-2]))
-                parameter.data = (torch.rand(parameter.shape, generator=generator) * 2 - 1) * bound
+                parameter.data = (torch.rand(parameter.shape, generator=generator, dtype=torch.float32) * 2 - 1) * bound
         n_levels = config["n_layers"] + 1 if config["combine"] == "concat" else 1
         gain = 3**-0.5
         self.out = _weights(generator, members, width * n_levels, width, gain)
@@ -326,7 +327,7 @@ class HomogeneousNetwork(nn.Module):
                 states.append(conv(levels[-1][member], index[:, inputs.edges.take(shown)]))
             levels.append(torch.stack(states))
         levels = torch.cat(levels, dim=-1)
-        mean = torch.zeros(len(levels), device=levels.device)
+        mean = torch.zeros(len(levels), dtype=torch.float32, device=levels.device)
         effects = {
             "model": levels.new_zeros(len(levels), n_models),
             "dataset": levels.new_zeros(len(levels), n_datasets),

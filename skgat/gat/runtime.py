@@ -2,6 +2,7 @@
 
 __all__ = ["as_tensor", "dropout", "make_generator", "one_thread", "resolve_device", "to_numpy"]
 
+import os
 import threading
 from contextlib import contextmanager
 
@@ -9,7 +10,8 @@ import numpy as np
 import torch
 
 _lock = threading.Lock()
-_held = {"count": 0, "threads": 0}
+#: Which threads are within a block of :func:`one_thread`, and how many threads torch had before.
+_held = {"within": [], "threads": 0}
 
 
 def resolve_device(device):
@@ -48,7 +50,7 @@ def dropout(x, share, generator):
     """Dropout that draws from the given stream."""
     if not share or generator is None:
         return x
-    kept = torch.rand(x.shape, generator=generator, device=x.device) >= share
+    kept = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device) >= share
     return x * kept / (1.0 - share)
 
 
@@ -59,15 +61,31 @@ def one_thread():
     The number of threads is one of torch's global settings; it is put back when the last block is left, also when
     fits run in several threads.
     """
+    me = threading.get_ident()
     with _lock:
-        if not _held["count"]:
+        if not _held["within"]:
             _held["threads"] = torch.get_num_threads()
             torch.set_num_threads(1)
-        _held["count"] += 1
+        _held["within"].append(me)
     try:
         yield
     finally:
         with _lock:
-            _held["count"] -= 1
-            if not _held["count"]:
+            _held["within"].remove(me)
+            if not _held["within"]:
                 torch.set_num_threads(_held["threads"])
+
+
+def _forget_other_threads():
+    """In a forked child only the thread that forked goes on; a lock that another held would never be given back."""
+    global _lock
+    _lock = threading.Lock()
+    me = threading.get_ident()
+    left = [thread for thread in _held["within"] if thread == me]
+    if _held["within"] and not left:
+        torch.set_num_threads(_held["threads"])
+    _held["within"] = left
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as nnf
 
 from .module import Inputs, make_network
-from .runtime import as_tensor, make_generator
+from .runtime import as_tensor, make_generator, to_numpy
 
 #: At least this share of the edges is hidden in a step when scores travel along edges: an edge that is supervised
 #: must not be heard of, or the score would be an input to its own prediction.
@@ -25,6 +25,16 @@ def _one_cycle(step, n_steps):
         return 0.04 + 0.96 * (1.0 - math.cos(math.pi * step / rise)) / 2
     fall = max(n_steps - rise, 1.0)
     return (1.0 + math.cos(math.pi * min((step - rise) / fall, 1.0))) / 2
+
+
+def _group(state, group, fresh, device):
+    """The arrays of a group as tensors like the fresh ones, None if there are none."""
+    found = {name.partition("/")[2]: value for name, value in state.items() if name.startswith(f"{group}/")}
+    if not found:
+        return None
+    if {name: value.shape for name, value in found.items()} != {name: tuple(v.shape) for name, v in fresh.items()}:
+        raise ValueError("it holds another network")
+    return {name: as_tensor(value, device, fresh[name].dtype) for name, value in found.items()}
 
 
 class Trainer:
@@ -107,7 +117,8 @@ class Trainer:
         return least + (max(most, least) - least) * draw
 
     def _uniform(self, *shape):
-        return torch.rand((self.config["n_estimators"], *shape), generator=self.generator, device=self.device)
+        size = (self.config["n_estimators"], *shape)
+        return torch.rand(size, generator=self.generator, dtype=torch.float32, device=self.device)
 
     def draw_hidden(self):
         """Which edges each member is not told of in this step."""
@@ -186,6 +197,62 @@ class Trainer:
         """
         self.network.eval()
         return self.inputs.edges.take(self.network(self.inputs, self.targets, self._all_in_training()))
+
+    def state(self):
+        """All that training needs to go on from here, as arrays by name."""
+        state = {f"network/{name}": to_numpy(value) for name, value in self.network.state_dict().items()}
+        for number, moments in self.optimizer.state_dict()["state"].items():
+            state |= {f"optimizer/{number}/{name}": to_numpy(value) for name, value in moments.items()}
+        for name, value in (self.best_state or {}).items():
+            state[f"best/{name}"] = to_numpy(value)
+        state["generator"] = to_numpy(self.generator.get_state())
+        return state | {"losses": np.array(self.losses), "scores": np.array(self.scores)}
+
+    def restore(self, state):
+        """Go on from a state, or raise and stay as it was.
+
+        Parameters
+        ----------
+        state : dict of arrays
+            What :meth:`state` gave in a trainer of the same fit.
+        """
+        fresh = self.network.state_dict()
+        network, best = (_group(state, group, fresh, self.device) for group in ("network", "best"))
+        if network is None:
+            raise ValueError("it has no weights")
+        losses, scores = (np.asarray(state[name], dtype=float).tolist() for name in ("losses", "scores"))
+        generator = make_generator(0, self.device)
+        generator.set_state(torch.as_tensor(state["generator"]))
+        moments = self._moments(state)
+        # Whatever can be wrong with a state has been found by now.
+        self.network.load_state_dict(network)
+        self.generator, self.losses, self.scores = generator, losses, scores
+        self.best_state, self.best_score = best, max((s for s in scores if s == s), default=-float("inf"))
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self._move_schedule(len(losses))
+
+    def _moments(self, state):
+        """What the optimizer remembers of each parameter."""
+        moments = {}
+        for number, parameter in enumerate(self.network.parameters()):
+            known = {"step": (), "exp_avg": tuple(parameter.shape), "exp_avg_sq": tuple(parameter.shape)}
+            names = {name: f"optimizer/{number}/{name}" for name in known}
+            if names["step"] not in state:
+                # Of a parameter without gradients it knows nothing.
+                continue
+            if any(state[names[name]].shape != shape for name, shape in known.items()):
+                raise ValueError("the optimizer's moments have other shapes")
+            moments[number] = {name: as_tensor(state[names[name]], self.device) for name in known}
+        return moments
+
+    def _move_schedule(self, n_steps):
+        if self.schedule is None:
+            return
+        state = self.schedule.state_dict() | {"last_epoch": n_steps, "_step_count": n_steps + 1}
+        self.schedule.load_state_dict(state)
+        for group, base in zip(self.optimizer.param_groups, self.schedule.base_lrs, strict=True):
+            group["lr"] = base * _one_cycle(n_steps, self.settings["max_iter"])
 
     def finalize(self):
         """Drop the optimizer and what else only training needs."""

@@ -2,15 +2,14 @@
 
 __all__ = ["ScoreCache"]
 
-import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from .._files import replace_file
 from ._arrays import host, is_torch
 from ._inputs import Labels
 from ._sources import as_fields
@@ -31,7 +30,13 @@ class ScoreCache:
 
     def __init__(self, directory, labels):
         self.directory = Path(directory)
-        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(
+                f"Got cache_dir={str(directory)!r}, but this folder cannot be made ({error.strerror}); expected one "
+                "that can be written to, or None."
+            ) from error
         self.labels = _digest(labels.codes if isinstance(labels, Labels) else labels)
 
     def entry(self, name, source):
@@ -53,22 +58,25 @@ class _Entry:
 
     def _stored(self):
         try:
-            return json.loads(self.path.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+            stored = json.loads(self.path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            # Missing, damaged or not ours to read: the scores are computed again.
             return {}
+        if not isinstance(stored, dict):
+            return {}
+        return {key: score for key, score in stored.items() if _is_score(score)}
 
     def write(self, scores, params):
         """Add scores; a reader sees the old file or the new one, never a part."""
         stored = self._stored() | {_key(measure, params): score for measure, score in scores.items()}
-        handle, temporary = tempfile.mkstemp(dir=self.path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "w") as file:
-                json.dump(stored, file)
-            os.replace(temporary, self.path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+        replace_file(self.path, json.dumps(stored).encode())
+
+
+def _is_score(value):
+    """A number, or the numbers of a measure that has parts."""
+    if isinstance(value, dict):
+        return all(_is_score(part) and not isinstance(part, dict) for part in value.values())
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _key(measure, params):

@@ -7,6 +7,8 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -93,12 +95,26 @@ def score_zoo(
     tasks = (delayed(_score_one)(name, source, labels, measures, params, cache) for name, source in zoo.items())
     done = {}
     results = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
-    for count, (name, (scores, errors, seconds)) in enumerate(zip(zoo, results, strict=True), 1):
-        done[name] = (scores, errors)
-        if verbose:
-            state = f"{len(errors)} failed" if errors else "done"
-            print(f"[{count}/{len(zoo)}] {name}: {state} in {seconds:.1f} s", file=sys.stderr)
+    with _dead_worker_told(zoo, done):
+        for count, (name, (scores, errors, seconds)) in enumerate(zip(zoo, results, strict=True), 1):
+            done[name] = (scores, errors)
+            if verbose:
+                state = f"{len(errors)} failed" if errors else "done"
+                print(f"[{count}/{len(zoo)}] {name}: {state} in {seconds:.1f} s", file=sys.stderr)
     return _frame(done, measures, dataset)
+
+
+@contextmanager
+def _dead_worker_told(zoo, done):
+    """Say what was lost with a worker process, and what to do."""
+    try:
+        yield
+    except BrokenExecutor as error:
+        open_ = [name for name in zoo if name not in done]
+        raise RuntimeError(
+            f"A worker process died (killed, or out of memory) before {len(open_)} of {len(zoo)} models were scored, "
+            f"{open_[0]!r} the first of them. Use fewer workers (n_jobs=), and cache_dir= to keep what is scored."
+        ) from error
 
 
 def _check(zoo, measures, params, known):
