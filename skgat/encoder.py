@@ -253,6 +253,18 @@ class MetadataEncoder(
             values[:, start:end] = encoder.encode(features)
         return self._hand_over(X, pairs, values)
 
+    def get_sources(self):
+        """Tell which column of the records each encoded column comes from.
+
+        Returns
+        -------
+        dict
+            The names of the encoded columns, in their order, and for each the name that it has in the records.
+        """
+        check_is_fitted(self)
+        sources = [s for encoders in self.encoders_.values() for encoder in encoders for s in encoder.sources]
+        return dict(zip(self._names, sources, strict=True))
+
     def _complete(self, pairs):
         """The columns seen in fit, with what the call leaves open filled from what fit saw of the known ids."""
         features = {

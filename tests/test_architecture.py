@@ -57,6 +57,8 @@ NEIGHBOURS = {
     ("_fitted", "records"),
     ("cli", "_commands"),
     ("graph", "records"),
+    ("inspection", "gat"),
+    ("inspection", "plotting"),
     ("metrics", "_ranking"),
     ("metrics", "model_selection"),
     ("metrics", "records"),

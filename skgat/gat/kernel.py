@@ -82,6 +82,56 @@ class KernelRegression:
         out = model[:, 0] + dataset[:, 0] + np.einsum("pq,pq->p", model[:, 1:], dataset[:, 1:])
         return out + _of_pairs(self, pair_features) @ self.pair_weights
 
+    def covariance(self, ends, others, same):
+        """How much records have to do with each other, one with each of the others.
+
+        Parameters
+        ----------
+        ends, others : dict of arrays of shape (n_records, n_features)
+            Scaled features by role; a single row in ``ends`` goes with all of the others.
+        same : dict of boolean arrays of shape (n_records,)
+            By side: whether both records are about the same node.
+
+        Returns
+        -------
+        array of shape (n_records,)
+        """
+        near = {
+            side: (self._coordinates(side, ends[side]) * self._coordinates(side, others[side])).sum(axis=1)
+            for side in SIDES
+        }
+        v = dict(zip(COMPONENTS, self.strengths.variances, strict=True))
+        return (
+            v["same model"] * same["model"] + v["similar models"] * near["model"]
+            + v["same dataset"] * same["dataset"] + v["similar datasets"] * near["dataset"]
+            + v["similar both"] * near["model"] * near["dataset"]
+            + v["same model on similar datasets"] * same["model"] * near["dataset"]
+            + v["similar models on same dataset"] * near["model"] * same["dataset"]
+            + (_of_pairs(self, ends["pair"]) * _of_pairs(self, others["pair"])).sum(axis=1)
+        )  # fmt: skip
+
+    def influence(self, graph, features, target, covariance):
+        """How much each record moves the prediction of a pair, up to its own leverage.
+
+        Parameters
+        ----------
+        graph : Graph
+        features : dict of arrays
+            Scaled, by role.
+        target : array of shape (n_edges,)
+        covariance : array of shape (n_edges,)
+            Of the pair with each record.
+
+        Returns
+        -------
+        array of shape (n_edges,)
+        """
+        system = _system(self, graph, features)
+        diagonal = system.diagonal()
+        solved = [_conjugate_gradients(system, values, diagonal) for values in (target, covariance)]
+        # Leaving a record out moves a prediction by this, over the record's place on the diagonal of the inverse.
+        return np.abs(solved[0] * solved[1]) * diagonal
+
     def _coordinates(self, role, features):
         similar = similarity(features, self.landmarks[role], self.strengths.lengths[role])
         return similar @ self.projections[role]
@@ -185,6 +235,11 @@ class _System:
         )  # fmt: skip
 
 
+def _system(head, graph, features):
+    coordinates = {side: head._coordinates(side, features[side]) for side in SIDES}
+    return _System(graph, coordinates, _of_pairs(head, features["pair"]), head.strengths)
+
+
 def solve(graph, features, target, strengths):
     """Fit the regression to the records of a graph.
 
@@ -204,8 +259,7 @@ def solve(graph, features, target, strengths):
     landmarks = {role: basis[0] for role, basis in bases.items()}
     projections = {role: basis[1] for role, basis in bases.items()}
     head = KernelRegression(strengths, landmarks, projections, {}, {}, np.zeros(0))
-    coordinates = {side: head._coordinates(side, features[side]) for side in SIDES}
-    system = _System(graph, coordinates, _of_pairs(head, features["pair"]), strengths)
+    system = _system(head, graph, features)
     values = _conjugate_gradients(system, target, system.diagonal())
     return KernelRegression(strengths, landmarks, projections, *system.summaries(values))
 
