@@ -25,6 +25,7 @@ _SUBMODULES = (
     "model_selection",
     "persistence",
     "plotting",
+    "report",
     "transferability",
 )
 
@@ -45,6 +46,7 @@ __all__ = [
     "plotting",
     "presets",
     "recommend",
+    "report",
     "transferability",
 ]
 

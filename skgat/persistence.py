@@ -93,7 +93,7 @@ def save(recommender, path):
             f"{name} cannot be saved: it holds {', '.join(refused)}, which load would refuse to build. "
             "Save a part without it (such as best_estimator_), or use joblib.dump."
         )
-    _write_atomically(Path(os.path.realpath(path)), _with_header(data))
+    write_atomically(Path(os.path.realpath(path)), _with_header(data))
 
 
 def _with_header(data):
@@ -121,7 +121,8 @@ def _own_version():
     return __version__
 
 
-def _write_atomically(path, data):
+def write_atomically(path, data):
+    """Write bytes beside ``path`` and put them in its place when they are complete."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:

@@ -22,6 +22,7 @@ FLOORS = {
     "_commands": 5,
     "embedding": 4,
     "baselines": 4,
+    "report": 4,
     "gat": 3,
     "encoder": 3,
     "recommend": 3,

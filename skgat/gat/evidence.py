@@ -1,6 +1,12 @@
 """What a fitted recommender would say without some of its records or features, and which records it looks at."""
 
-__all__ = ["attention_on_records", "similarity_to_records", "without_features", "without_records"]
+__all__ = [
+    "attention_on_records",
+    "similarity_to_datasets",
+    "similarity_to_records",
+    "without_features",
+    "without_records",
+]
 
 import copy
 from dataclasses import replace
@@ -9,6 +15,7 @@ import numpy as np
 
 from ..graph import SIDES
 from ..records import ROLES, lookup_ids, read_pairs
+from .kernel import similarity
 from .reading import read_features
 
 _OF_EDGES = ("edge_models", "edge_datasets", "scores", "weights", "pair_features")
@@ -116,8 +123,8 @@ def similarity_to_records(estimator, X):
     pairs = read_pairs(estimator, X, reset=False, missing=True)
     tables, _ = read_features(estimator.graph_, estimator.network_.scaling, pairs)
     if estimator.kernel_ is None:
-        similarity = _cosine_to_records(estimator, pairs, tables)
-        return similarity, np.abs(similarity)
+        cosine = _cosine_to_records(estimator, pairs, tables)
+        return cosine, np.abs(cosine)
     from .fitting import prepare
 
     graph, kernel = estimator.graph_, estimator.kernel_
@@ -144,3 +151,27 @@ def _cosine_to_records(estimator, pairs, tables):
         cosine = np.divide(known @ own, lengths, out=np.zeros(len(known)), where=lengths > 0)
         cosines.append(cosine[getattr(graph, f"edge_{side}s")])
     return np.mean(cosines, axis=0)
+
+
+def similarity_to_datasets(estimator, X):
+    """How alike the dataset of a pair and each known dataset are by their features, from 0 to 1.
+
+    Parameters
+    ----------
+    estimator : TransferabilityGAT
+    X : frame of records
+        One row.
+
+    Returns
+    -------
+    array of shape (n_datasets,) or None
+        In the units of the kernel regression, if there is one; None where datasets have no features.
+    """
+    graph, network = estimator.graph_, estimator.network_
+    if not graph.dataset_columns:
+        return None
+    pairs = read_pairs(estimator, X, reset=False, missing=True)
+    tables, _ = read_features(graph, network.scaling, pairs)
+    own, known = (network.scale("dataset", table) for table in (tables["dataset"], graph.dataset_features))
+    lengths = 1.0 if estimator.kernel_ is None else estimator.kernel_.strengths.lengths["dataset"]
+    return similarity(own, known, lengths)[0]
