@@ -9,7 +9,7 @@ import numpy as np
 from ._html import element
 
 _WIDTH, _HEIGHT = 200, 18
-_MAP_WIDTH, _MAP_HEIGHT, _MARGIN = 640, 480, 40
+_MAP_WIDTH, _MAP_HEIGHT, _MARGIN = 500, 400, 28
 _LABEL_HEIGHT, _LETTER = 15, 7.0
 _NAMED_MODELS, _MOST_LETTERS = 10, 24
 
