@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._columns import KINDS, Categories, Numbers, Words, infer_kind
-from ._compat import CallbackSupportMixin, Interval, StrOptions, fit_context, with_callbacks
+from ._compat import CallbackSupportMixin, DocumentedMixin, Interval, StrOptions, fit_context, with_callbacks
 from ._frames import is_numeric
 from ._output import RecordsOutputMixin, unique_names
 from .exceptions import warn_of_unknown
@@ -19,7 +19,12 @@ from .records import ROLES, constant_within, id_codes, infer_roles, lookup_ids, 
 
 
 class MetadataEncoder(
-    RecordsOutputMixin, CallbackSupportMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+    DocumentedMixin,
+    RecordsOutputMixin,
+    CallbackSupportMixin,
+    TransformerMixin,
+    BaseEstimator,
+    auto_wrap_output_keys=None,
 ):
     """Encode the metadata of a record frame as numbers.
 

@@ -39,6 +39,7 @@ FLOORS = {
     "_fitted": 2,
     "_output": 2,
     "_ranking": 2,
+    "_ranking_html": 2,
     "persistence": 1,
     "_packing": 1,
     "_trees": 1,

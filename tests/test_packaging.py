@@ -98,9 +98,11 @@ def test_the_readme_commands_exist():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
     commands = re.findall(r"^skgat (.*?)(?: +#.*)?$", README, re.MULTILINE)
     commands = [
-        command.split() for command in commands if command.split()[0] in ("demo", "fit", "recommend", "evaluate")
+        command.split()
+        for command in commands
+        if command.split()[0] in ("demo", "fit", "recommend", "report", "evaluate")
     ]
-    assert {command[0] for command in commands} == {"demo", "fit", "recommend", "evaluate"}
+    assert {command[0] for command in commands} == {"demo", "fit", "recommend", "report", "evaluate"}
     for command in commands:
         assert cli.build_parser().parse_args(command).command == command[0]
 

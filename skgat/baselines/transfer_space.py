@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import HasMethods, Interval, StrOptions, fit_context
+from .._compat import DocumentedMixin, HasMethods, Interval, StrOptions, fit_context
 from ..exceptions import warn_of_unknown
 from ..gat.reading import read_features
 from ..graph import SIDES, build_graph
@@ -18,7 +18,7 @@ from ..records import lookup_ids, read_pairs
 from ._spaces import Recipe, fit_space, learn_weights, settle
 
 
-class TransferSpaceRegressor(RegressorMixin, BaseEstimator):
+class TransferSpaceRegressor(DocumentedMixin, RegressorMixin, BaseEstimator):
     """Models and datasets as points of one space, in which the unknown are placed by their metadata.
 
     The recipe of Fennec [1]_ in three steps. *Transfer*: the table of scores, as far as it is filled, is factorised

@@ -12,7 +12,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import CallbackSupportMixin, fit_context, with_callbacks
+from .._compat import CallbackSupportMixin, DocumentedMixin, fit_context, with_callbacks
 from ..exceptions import warn_of_unknown
 from ..graph import SIDES, build_graph, extend_graph
 from ..records import ROLES, lookup_ids, read_pairs
@@ -21,7 +21,7 @@ from .inference import CASES
 from .reading import check_size, read_features
 
 
-class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
+class TransferabilityGAT(DocumentedMixin, CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """Predict how well models do on datasets with a graph attention network over past results.
 
     Models and datasets are the two kinds of nodes of a graph, every known result is an edge that carries its score.
