@@ -50,6 +50,7 @@ def _to_html(reference):
     bars = _bars(shown)
     heads = "".join(f"<th>{escape(str(name))}</th>" for name in ("", *shown.columns))
     label = "score, 80 % interval" if shown["std"].notna().any() else "score"
+    heads += f'<th style="text-align:left">{label} (bars do not start at 0)</th>'
     # Column by column: rows of mixed types would turn integers into floats.
     cells = [[_text(value) for value in shown[name].tolist()] for name in shown.columns]
     rows = [
@@ -58,7 +59,7 @@ def _to_html(reference):
     ]
     rest = f"<p>{len(frame)} rows, of which the first {most} are shown</p>" if len(frame) > most else ""
     return (
-        f'<div><table class="dataframe"><thead><tr>{heads}<th style="text-align:left">{label} (bars do not start at 0)</th></tr></thead>'
+        f'<div><table class="dataframe"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>{rest}</div>"
     )
 

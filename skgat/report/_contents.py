@@ -117,7 +117,7 @@ def collect(recommender, dataset, models, k, max_records):
     graph = next((step.graph_ for step in _steps(knowledge) if isinstance(getattr(step, "graph_", None), Graph)), None)
     ranking = _with_history(ranking, graph, entity.ids[0])
     candidates = _candidates(models, ranking, knowledge)
-    nearest = _nearest(knowledge, entity, ranking, graph)
+    nearest = _nearest(knowledge, entity, candidates, ranking, graph)
     known = knowledge.ids["dataset"]
     explained = isinstance(knowledge.regressor, TransferabilityGAT)
     top = candidates.take(np.arange(min(k, len(candidates))))
@@ -188,14 +188,14 @@ def _described(entity, knowledge):
     return []
 
 
-def _nearest(knowledge, entity, ranking, graph):
+def _nearest(knowledge, entity, candidates, ranking, graph):
     """The known datasets, most alike first: by their metadata, else by the order of the models."""
     if graph is None:
         return None
     similarity = None
     if isinstance(knowledge.regressor, TransferabilityGAT):
-        model = Entities(as_ids(ranking["model"].iloc[[0]]), pd.DataFrame(index=[0]))
-        similarity = similarity_to_datasets(knowledge.regressor, knowledge.transform(pair_up(entity, model, knowledge)))
+        pair = knowledge.transform(pair_up(entity, candidates.take([0]), knowledge))
+        similarity = similarity_to_datasets(knowledge.regressor, pair)
     frame = pd.DataFrame({"dataset": as_ids(graph.datasets)})
     frame["similarity"] = np.nan if similarity is None else similarity
     others = frame["dataset"] != entity.ids[0]
