@@ -2,9 +2,8 @@
 
 __all__ = ["with_bars"]
 
-import weakref
-from functools import partial
 from html import escape
+from types import MethodType
 
 import numpy as np
 import pandas as pd
@@ -32,14 +31,12 @@ def with_bars(frame):
     pandas.DataFrame
         The same object.
     """
-    # Weakly, for the frame must not keep itself alive.
-    object.__setattr__(frame, "_repr_html_", partial(_to_html, weakref.ref(frame)))
+    object.__setattr__(frame, "_repr_html_", MethodType(_to_html, frame))
     return frame
 
 
-def _to_html(reference):
-    frame = reference()
-    if frame is None or not len(frame) or not set(_COLUMNS) <= set(frame.columns) or not frame.columns.is_unique:
+def _to_html(frame):
+    if not len(frame) or not set(_COLUMNS) <= set(frame.columns) or not frame.columns.is_unique:
         return pd.DataFrame._repr_html_(frame)
     if not all(pd.api.types.is_numeric_dtype(frame[name]) for name in ("score", "std")):
         return pd.DataFrame._repr_html_(frame)

@@ -4,7 +4,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import wilcoxon
+from scipy.stats import spearmanr, wilcoxon
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
@@ -16,7 +16,7 @@ from skgat._entities import read_entities
 from skgat._fitted import inspect_recommender
 from skgat.baselines import BiasRegressor
 from skgat.datasets import load_vision_zoo
-from skgat.gat.evidence import attention_on_records, similarity_to_records, without_records
+from skgat.gat.evidence import attention_on_records, without_records
 from skgat.gat.kernel import solve
 from skgat.inspection import Explanation, explain
 from skgat.inspection._explain import explain_models
@@ -104,6 +104,14 @@ def test_the_effect_on_the_order_leaves_out_what_all_models_share(recommender):
     np.testing.assert_allclose(gaps[0], gaps[1], atol=1e-6)
 
 
+def strongest_side(explanation, n=5):
+    """The results that raise the prediction most, or those that lower it most: those of both would cancel."""
+    records = explanation.records
+    sides = [records.nlargest(n, "effect"), records.nsmallest(n, "effect")]
+    side = max(sides, key=lambda part: abs(part["effect"].sum()))
+    return side[["model", "dataset"]].to_numpy()
+
+
 @pytest.mark.parametrize("dataset", ["pets", "cars"])
 def test_removing_the_top_evidence_moves_more_than_removing_random_evidence(recommender, dataset):
     """Of models on an unknown dataset; and on a known one, whose own results are among the evidence."""
@@ -118,7 +126,7 @@ def test_removing_the_top_evidence_moves_more_than_removing_random_evidence(reco
     for model, explanation in zip(models, told, strict=True):
         pair = RECORDS[(RECORDS["model"] == model) & (RECORDS["dataset"] == dataset)].drop(columns="score")
         X = recommender[:-1].transform(pair)
-        top = [edge_of(gat, *row) for row in explanation.records.head(5)[["model", "dataset"]].to_numpy()]
+        top = [edge_of(gat, *row) for row in strongest_side(explanation)]
         related = np.flatnonzero((of_models == model) | (of_datasets == dataset))
         draws = [rng.choice(related, 5, replace=False) for _ in range(6)]
         moved = [abs(explanation.score - without_records(gat, X, edges)[0]) for edges in (top, *draws)]
@@ -134,18 +142,18 @@ def test_removing_the_top_evidence_matters_to_a_recommender_that_is_trained_agai
     history = RECORDS[~new].reset_index(drop=True)
     settings = {"kernel_weight": 1.0, "max_iter": 1, "n_estimators": 1}
     fitted, rng, moves = fit(history, **settings), np.random.default_rng(0), []
-    for model in ("resnet50", "moco-v2", "googlenet", "swav", "mobilenet_v2", "insdis"):
+    for model in ("resnet50", "googlenet", "swav", "densenet169", "inception_v3"):
         pair = RECORDS[new & (RECORDS["model"] == model)].drop(columns="score")
-        told = explain(fitted, model, PETS, max_records=40).records.head(5)
+        told = strongest_side(explain(fitted, model, PETS, max_records=60))
         key = history[["model", "dataset"]].apply(tuple, axis=1)
-        top = key.isin(set(map(tuple, told[["model", "dataset"]].to_numpy())))
+        top = key.isin(set(map(tuple, told)))
         related = np.flatnonzero(history["model"] == model)
         before = fitted.predict(pair)[0]
-        draws = [rng.choice(related, 5, replace=False) for _ in range(2)]
+        draws = [rng.choice(related, 5, replace=False)]
         random = np.mean([abs(before - fit(history.drop(index=draw), **settings).predict(pair)[0]) for draw in draws])
         moves.append((abs(before - fit(history[~top], **settings).predict(pair)[0]), random))
     top, random = np.array(moves).T
-    assert top.mean() > random.mean()
+    assert top.mean() > 2 * random.mean()
 
 
 def test_a_feature_of_an_unknown_dataset_is_replaced_by_the_average(recommender, cold):
@@ -191,25 +199,11 @@ def test_attention_is_that_of_the_pair(recommender, cold):
 
 
 def test_similarity_is_largest_for_the_result_itself(recommender):
-    told = explain(recommender, "swav", "cars", max_records=None).records
+    told = explain(recommender, "swav", "cars", max_records=25).records
     nearest = told.loc[told["similarity"].idxmax()]
     assert (nearest["model"], nearest["dataset"]) == ("swav", "cars")
     assert nearest["similarity"] == pytest.approx(1.0)
     assert (told["similarity"] <= 1.0 + 1e-9).all()
-
-
-def test_influence_is_the_exact_downdate_up_to_the_leverage(recommender):
-    """Against a solved regression without the record: their ratio is the same kind of number for all records."""
-    gat = recommender[-1]
-    pair = RECORDS[(RECORDS["model"] == "resnet50") & (RECORDS["dataset"] == "pets")].drop(columns="score")
-    _, influence = similarity_to_records(gat, recommender[:-1].transform(pair))
-    exact = np.abs([gat.predict(recommender[:-1].transform(pair))[0]] - _without_each(gat, recommender, pair))
-    assert np.corrcoef(np.argsort(np.argsort(influence)), np.argsort(np.argsort(exact)))[0, 1] > 0.5
-
-
-def _without_each(gat, recommender, pair):
-    X = recommender[:-1].transform(pair)
-    return np.array([without_records(gat, X, [edge])[0] for edge in range(gat.graph_.n_edges)])
 
 
 def test_kernel_covariance_is_that_of_the_regression(recommender):
@@ -238,6 +232,11 @@ def test_kernel_covariance_is_that_of_the_regression(recommender):
         kernel.terms["model"][codes["model"]], kernel.terms["dataset"][codes["dataset"]], task.features["pair"]
     )
     np.testing.assert_allclose(told, expected, atol=1e-4)
+    # The quick estimate, beside what taking out each record does to the prediction of one pair.
+    inverse = np.linalg.inv(matrix + np.diag(noise))
+    exact = (inverse @ matrix[7]) * (inverse @ task.target) / inverse.diagonal()
+    influence = kernel.influence(graph, task.features, task.target, matrix[7])
+    assert spearmanr(influence, np.abs(exact)).statistic > 0.95
 
 
 def test_the_quick_choice_finds_the_strong_evidence(recommender, cold):
@@ -292,6 +291,10 @@ def test_the_network_of_the_paper():
     gat = presets.scg4trf().set_params(max_iter=3, random_state=0, device="cpu")
     told = explain(Pipeline([("encode", MetadataEncoder()), ("gat", gat)]).fit(HISTORY), "swav", "cars", max_records=8)
     assert np.isfinite(told.records["effect"]).all()
+    # There, datasets hear of their results and models do not.
+    heard = told.records.set_index("dataset")["attention"]
+    assert heard["cars"].notna().any()
+    assert heard[heard.index != "cars"].isna().all()
 
 
 def test_a_search_is_opened():

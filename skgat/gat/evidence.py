@@ -93,14 +93,16 @@ def attention_on_records(estimator):
     Returns
     -------
     dict of arrays of shape (n_edges,)
-        By side; the weights of a node sum to one (to less with ``conv="gatconv"``).
+        By side; the weights of a node sum to one. With ``conv="gatconv"`` to less, and models, which hear nothing of
+        their results there, have NaN.
     """
     from .fitting import attention_weights
 
     found = {side: [] for side in SIDES}
     for side, _, weights in attention_weights(estimator, estimator.graph_):
         found[side].append(weights.mean(axis=0))
-    return {side: np.mean(weights, axis=0) for side, weights in found.items()}
+    silent = np.full(estimator.graph_.n_edges, np.nan)
+    return {side: np.mean(weights, axis=0) if weights else silent for side, weights in found.items()}
 
 
 def similarity_to_records(estimator, X):

@@ -177,7 +177,7 @@ def _direct_attention(case, row, weights):
     ids = {"model": case.models.ids[[row]], "dataset": case.dataset.ids}
     own = {side: getattr(graph, f"edge_{side}s") == lookup_ids(getattr(graph, f"{side}s"), ids[side]) for side in SIDES}
     attention = np.where(own["model"], weights["model"], np.where(own["dataset"], weights["dataset"], np.nan))
-    return np.where(own["model"] & own["dataset"], np.maximum(*weights.values()), attention)
+    return np.where(own["model"] & own["dataset"], np.fmax(*weights.values()), attention)
 
 
 def _records_frame(case, examined, effects, row, attention, similarity):
