@@ -116,10 +116,10 @@ def strongest_side(explanation, n=5):
 def test_removing_the_top_evidence_moves_more_than_removing_random_evidence(recommender, dataset):
     """Of models on an unknown dataset; and on a known one, whose own results are among the evidence."""
     rng, gat = np.random.default_rng(0), recommender[-1]
-    models = sorted(rng.choice(ZOO.models["model"], 10, replace=False))
+    models = sorted(rng.choice(ZOO.models["model"], 8, replace=False))
     known = dataset == "cars"
     given = read_entities(dataset if known else PETS, "dataset", inspect_recommender(recommender), "new")
-    told = explain_models(recommender, models, given, max_records=120)
+    told = explain_models(recommender, models, given, max_records=80)
     graph = gat.graph_
     of_models, of_datasets = graph.models[graph.edge_models], graph.datasets[graph.edge_datasets]
     moves = []
@@ -142,9 +142,9 @@ def test_removing_the_top_evidence_matters_to_a_recommender_that_is_trained_agai
     history = RECORDS[~new].reset_index(drop=True)
     settings = {"kernel_weight": 1.0, "max_iter": 1, "n_estimators": 1}
     fitted, rng, moves = fit(history, **settings), np.random.default_rng(0), []
-    for model in ("resnet50", "googlenet", "swav", "densenet169", "inception_v3"):
+    for model in ("googlenet", "swav", "densenet169"):
         pair = RECORDS[new & (RECORDS["model"] == model)].drop(columns="score")
-        told = strongest_side(explain(fitted, model, PETS, max_records=60))
+        told = strongest_side(explain(fitted, model, PETS, max_records=40))
         key = history[["model", "dataset"]].apply(tuple, axis=1)
         top = key.isin(set(map(tuple, told)))
         related = np.flatnonzero(history["model"] == model)

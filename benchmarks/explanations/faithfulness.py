@@ -4,8 +4,8 @@
 
 On the bundled vision zoo: two datasets and some single pairs are held out, the default recommender is fitted on the
 rest, and each held-out pair is explained. Five results are taken out together: those with the largest effects; those
-that raise the prediction most, or lower it most if that is more (the largest effects of both directions partly cancel);
-and random ones of the same model or the same dataset. What counts is how far the prediction moves. With ``--refits`` the
+that raise the prediction most, or lower it most if that is more (large effects of both directions partly cancel); and
+random ones of the same model or the same dataset. What counts is how far the prediction moves. With ``--refits`` the
 recommender is trained again without them; else the trained weights stay.
 """
 

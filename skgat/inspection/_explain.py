@@ -160,7 +160,7 @@ def _read_case(knowledge, models, dataset):
 
 
 def _choose(influence, attention, max_records):
-    """The records to take out: those that matter for any of the pairs, by the regression or by the attention."""
+    """The records to take out: those that matter for any of the pairs, by the regression and by the attention."""
     n_edges = influence.shape[1]
     if max_records is None or n_edges <= max_records:
         return np.arange(n_edges)
@@ -168,7 +168,7 @@ def _choose(influence, attention, max_records):
     for values in (influence, np.nan_to_num(attention)):
         largest = values.max(axis=1, keepdims=True)
         shares.append(np.divide(values, largest, out=np.zeros_like(values), where=largest > 0).max(axis=0))
-    return np.sort(np.argsort(-np.maximum(*shares), kind="stable")[:max_records])
+    return np.sort(np.argsort(-(shares[0] + shares[1]), kind="stable")[:max_records])
 
 
 def _direct_attention(case, row, weights):
