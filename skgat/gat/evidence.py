@@ -146,8 +146,9 @@ def _cosine_to_records(estimator, pairs, tables):
     graph, network = estimator.graph_, estimator.network_
     cosines = []
     for side in SIDES:
-        code = lookup_ids(getattr(graph, f"{side}s"), getattr(pairs, f"{side}s"))
-        own = estimator._terms(side, code, network.scale(side, tables[side]))[:, 0].ravel()
+        ids = getattr(pairs, f"{side}s")
+        code = lookup_ids(getattr(graph, f"{side}s"), ids)
+        own = estimator._terms(side, code, ids, network.scale(side, tables[side]))[:, 0].ravel()
         known = network.terms[side].transpose(1, 0, 2).reshape(-1, len(own))
         lengths = np.linalg.norm(known, axis=1) * np.linalg.norm(own)
         cosine = np.divide(known @ own, lengths, out=np.zeros(len(known)), where=lengths > 0)
