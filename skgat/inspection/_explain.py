@@ -19,6 +19,7 @@ from ._explanation import Explanation
 _COLUMNS = (
     "kind", "model", "dataset", "column", "value", "score", "effect", "ranking_effect", "attention", "similarity",
 )  # fmt: skip
+_NUMBERS = ("score", "effect", "ranking_effect", "attention", "similarity")
 
 
 def explain(recommender, model, dataset, *, max_records=250):
@@ -110,7 +111,7 @@ def explain_models(recommender, models, dataset, *, max_records=250):
         parts = [_records_frame(case, examined, effects, row, attention[row], told[row][0])]
         rows = [number for number, (side, node, *_) in enumerate(metadata) if side == "dataset" or node == row]
         parts.append(_metadata_frame(case, [metadata[i] for i in rows], [metadata_effects[i] for i in rows], row))
-        frame = pd.concat([part for part in parts if len(part)], ignore_index=True)
+        frame = _stack(parts)
         pair = models.ids[row], case.dataset.ids[0], float(case.values[row]), float(case.std[row])
         explanations.append(Explanation(*pair, frame, case.gat.graph_.n_edges))
     return explanations
@@ -252,8 +253,15 @@ def _metadata_frame(case, rows, effects, row):
     frame = pd.DataFrame(table, columns=list(_COLUMNS))
     for name in ("model", "dataset"):
         frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
-    numbers = ["score", "effect", "ranking_effect", "attention", "similarity"]
-    return _strongest_first(frame.astype(dict.fromkeys(numbers, np.float64)))
+    return _strongest_first(frame.astype(dict.fromkeys(_NUMBERS, np.float64)))
+
+
+def _stack(parts):
+    """The parts under each other; pandas would guess the types of columns in which nothing is told."""
+    kinds = {name: np.float64 if name in _NUMBERS else object for name in _COLUMNS}
+    return pd.DataFrame(
+        {name: np.concatenate([part[name].to_numpy(dtype=kind) for part in parts]) for name, kind in kinds.items()}
+    )
 
 
 def _strongest_first(frame):
