@@ -259,10 +259,8 @@ def _metadata_frame(case, rows, effects, row):
 def _stack(parts):
     """The parts under each other; pandas would guess the types of columns in which nothing is told."""
     kinds = {name: np.float64 if name in _NUMBERS else object for name in _COLUMNS}
-    columns = {
-        name: np.concatenate([part[name].to_numpy(dtype=kind) for part in parts]) for name, kind in kinds.items()
-    }
-    return pd.DataFrame({name: pd.Series(values, dtype=kinds[name]) for name, values in columns.items()})
+    columns = {name: [part[name].to_numpy(dtype=kind) for part in parts] for name, kind in kinds.items()}
+    return pd.DataFrame({n: pd.Series(np.concatenate(found), dtype=kinds[n]) for n, found in columns.items()})
 
 
 def _strongest_first(frame):
