@@ -20,10 +20,12 @@ _SUBMODULES = (
     "datasets",
     "embedding",
     "exceptions",
+    "inspection",
     "metrics",
     "model_selection",
     "persistence",
     "plotting",
+    "report",
     "transferability",
 )
 
@@ -36,6 +38,7 @@ __all__ = [
     "datasets",
     "embedding",
     "exceptions",
+    "inspection",
     "make_records",
     "metrics",
     "model_selection",
@@ -43,6 +46,7 @@ __all__ = [
     "plotting",
     "presets",
     "recommend",
+    "report",
     "transferability",
 ]
 

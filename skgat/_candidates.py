@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
 
-from ._entities import Entities, read_entities
+from ._entities import Entities, name_unnamed, pair_up, read_entities
 from ._fitted import as_ids, inspect_recommender
 from ._frames import as_pandas, is_frame
 from .records import id_codes, lookup_ids
@@ -61,7 +61,7 @@ def rank_candidates(recommender, datasets, models, context, request):
             f'{type(knowledge.regressor).__name__}.predict has no return_std; use strategy="mean".'
         )
     context = None if context is None else _read_context(context, knowledge)
-    datasets = read_entities(datasets, "dataset", knowledge, _unnamed(knowledge, context))
+    datasets = read_entities(datasets, "dataset", knowledge, name_unnamed(knowledge, context))
     if context is not None:
         datasets = _described(datasets, context, knowledge)
     models = _read_models(models, knowledge)
@@ -71,7 +71,7 @@ def rank_candidates(recommender, datasets, models, context, request):
             "all of them."
         )
     regressor = knowledge.regressor if context is None else _taught(knowledge, context, datasets)
-    pairs = _pair(datasets, models, knowledge)
+    pairs = pair_up(datasets, models, knowledge)
     mean, std, doubt = _predict(knowledge, regressor, pairs, request)
     known = _known(datasets, models, knowledge, context) if request.exclude_known else np.zeros(len(mean), dtype=bool)
     return _ordered(datasets, models, mean, std, doubt, known, request)
@@ -128,19 +128,6 @@ def _described(datasets, context, knowledge):
 _MEANINGS = {"model": "model ids", "dataset": "dataset ids", "target": "scores"}
 
 
-def _unnamed(knowledge, context):
-    """What a dataset without an id is called."""
-    if context is not None:
-        ids = context[knowledge.names["dataset"]].dropna().unique()
-        if len(ids) == 1:
-            return ids[0]
-    known = knowledge.ids["dataset"]
-    name, taken = "new dataset", set() if known is None else set(known)
-    while name in taken:
-        name += "'"
-    return name
-
-
 def _taught(knowledge, context, datasets):
     """A copy of the regressor that has taken in the context."""
     names = knowledge.names
@@ -153,15 +140,6 @@ def _taught(knowledge, context, datasets):
     regressor = copy.deepcopy(knowledge.regressor)
     scores = pd.to_numeric(context[names["target"]], errors="coerce")
     return regressor.partial_fit(knowledge.transform(records), scores.to_numpy(dtype=np.float64))
-
-
-def _pair(datasets, models, knowledge):
-    """All pairs, dataset by dataset, as a frame of records without scores."""
-    of_dataset = np.repeat(np.arange(len(datasets)), len(models))
-    of_model = np.tile(np.arange(len(models)), len(datasets))
-    datasets, models = datasets.take(of_dataset), models.take(of_model)
-    ids = pd.DataFrame({knowledge.names["model"]: models.ids, knowledge.names["dataset"]: datasets.ids})
-    return pd.concat([ids.infer_objects(), models.metadata, datasets.metadata], axis=1)
 
 
 def _predict(knowledge, regressor, pairs, request):

@@ -147,6 +147,12 @@ class Numbers:
         self.names += [f"{self.names[i]}_missing" for i in self.indicator.features_]
         return self
 
+    @property
+    def sources(self):
+        """The column that each of ``names`` comes from."""
+        columns = list(self.kinds)
+        return columns + [columns[i] for i in self.indicator.features_]
+
     def _numbers(self, features):
         numbers = {column: _as_numbers(features[column], what, column) for column, what in self.types.items()}
         for column, (offset, least) in self.logs.items():
@@ -184,6 +190,11 @@ class _Strings:
         self.size = len(labels)
         self.names = [f"{self.name}_{label}" for label in labels] + [f"{self.name}_missing"] * self.flagged
         return self
+
+    @property
+    def sources(self):
+        """The column that each of ``names`` comes from."""
+        return [self.column] * len(self.names)
 
     def encode(self, features):
         documents, codes = _per_value(features[self.column], self._documents)

@@ -1,6 +1,6 @@
-"""The four commands of ``skgat``: reading tables, calling the library, printing."""
+"""The commands of ``skgat``: reading tables, calling the library, printing."""
 
-__all__ = ["demo", "evaluate", "fit", "recommend"]
+__all__ = ["demo", "evaluate", "fit", "recommend", "report"]
 
 import ast
 import json
@@ -22,6 +22,7 @@ from .gat import TransferabilityGAT
 from .metrics import ranking_scorer, top_k_regret, weighted_kendall
 from .recommend import recommend as rank
 from .records import make_records
+from .report import write_report
 
 
 def demo(args):
@@ -70,11 +71,7 @@ def _demo_quality(truth, rankings):
 
 def fit(args):
     """Fit the default pipeline on a table of records and save it."""
-    folder = Path(args.output).resolve().parent
-    if not folder.is_dir():
-        raise ValueError(f"Got --output {args.output}, but there is no folder {str(folder)!r}.")
-    if not os.access(folder, os.W_OK):
-        raise ValueError(f"Got --output {args.output}, but the folder {str(folder)!r} cannot be written to.")
+    _check_folder(args.output)
     records = _read_records(args)
     started = time.perf_counter()
     pipeline = _pipeline(args).fit(records)
@@ -84,6 +81,14 @@ def fit(args):
         f"Saved {args.output}: {n_models} models, {n_datasets} datasets, {len(records)} records, fitted in "
         f"{time.perf_counter() - started:.1f} s."
     )
+
+
+def _check_folder(output):
+    folder = Path(output).resolve().parent
+    if not folder.is_dir():
+        raise ValueError(f"Got --output {output}, but there is no folder {str(folder)!r}.")
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"Got --output {output}, but the folder {str(folder)!r} cannot be written to.")
 
 
 def recommend(args):
@@ -105,6 +110,21 @@ def recommend(args):
         print(json.dumps(json.loads(ranking.to_json(orient="records", double_precision=15)), indent=2))
     else:
         print(_text(ranking))
+
+
+def report(args):
+    """Write a page about the models for a dataset."""
+    _check_folder(args.output)
+    recommender = persistence.load(args.file)
+    knowledge = inspect_recommender(recommender)
+    path = write_report(
+        recommender,
+        _datasets(args.dataset, knowledge),
+        args.output,
+        models=None if args.models is None else _read_known(args.models, knowledge),
+        k=args.k,
+    )
+    print(f"Wrote {path} ({path.stat().st_size / 1e3:,.0f} kB).")
 
 
 def evaluate(args):

@@ -3,6 +3,7 @@
 __all__ = [
     "BaseScorer",
     "CallbackSupportMixin",
+    "DocumentedMixin",
     "HasMethods",
     "Hidden",
     "Interval",
@@ -50,3 +51,22 @@ except ImportError:  # scikit-learn < 1.9
     def with_callbacks(method):
         """Leave the method as it is."""
         return method
+
+
+#: Where the documentation of the package is; ``[project.urls]`` says the same.
+_DOCUMENTATION = "https://skgat.readthedocs.io/en/stable"
+#: Packages that are public by themselves; what is elsewhere goes by the name of the whole.
+_PUBLIC_PACKAGES = ("baselines", "embedding")
+
+
+class DocumentedMixin:
+    """Lets the HTML of an estimator link to its page in the documentation."""
+
+    _doc_link_module = "skgat"
+    _doc_link_template = f"{_DOCUMENTATION}/_generated/api/{{page}}.html"
+
+    def _doc_link_url_param_generator(self):
+        kind = type(self)
+        package = kind.__module__.split(".")[1]
+        home = f"skgat.{package}" if package in _PUBLIC_PACKAGES else "skgat"
+        return {"page": f"{home}.{kind.__name__}"}

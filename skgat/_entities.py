@@ -1,6 +1,6 @@
 """Models and datasets as a caller names them: by id, by their metadata, or in a frame of metadata."""
 
-__all__ = ["Entities", "read_entities"]
+__all__ = ["Entities", "name_unnamed", "pair_up", "read_entities"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -118,3 +118,35 @@ def _name_in_fit(column, role, columns):
         if name in columns and columns[name] in (role, "drop", None):
             return name
     return None
+
+
+def name_unnamed(knowledge, context=None):
+    """What a dataset without an id is called: as the one in the context, else a name that no known dataset has."""
+    if context is not None:
+        ids = context[knowledge.names["dataset"]].dropna().unique()
+        if len(ids) == 1:
+            return ids[0]
+    known = knowledge.ids["dataset"]
+    name, taken = "new dataset", set() if known is None else set(known)
+    while name in taken:
+        name += "'"
+    return name
+
+
+def pair_up(datasets, models, knowledge):
+    """All pairs, dataset by dataset, as a frame of records without scores.
+
+    Parameters
+    ----------
+    datasets, models : Entities
+    knowledge : Knowledge
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    of_dataset = np.repeat(np.arange(len(datasets)), len(models))
+    of_model = np.tile(np.arange(len(models)), len(datasets))
+    datasets, models = datasets.take(of_dataset), models.take(of_model)
+    ids = pd.DataFrame({knowledge.names["model"]: models.ids, knowledge.names["dataset"]: datasets.ids})
+    return pd.concat([ids.infer_objects(), models.metadata, datasets.metadata], axis=1)

@@ -32,6 +32,8 @@ examples:
   skgat demo                                        see it work on the bundled zoo
   skgat fit records.csv -o zoo.skgat                learn from your history
   skgat recommend zoo.skgat --dataset new.csv -k 5  rank the models for a new dataset
+  skgat report zoo.skgat --dataset new.csv -o report.html
+                                                    the same and the reasons, as one page to read and pass on
   skgat evaluate records.csv --metric weighted_kendall --metric top_k_regret
                                                     see how good it is on datasets it has not seen
 
@@ -58,6 +60,16 @@ examples:
 
 new.csv has one row a dataset: its id in the column that was called so in fit, and the columns that describe it, named
 as in fit or without "dataset__". few.csv holds a few results on these datasets; the saved file stays as it is.
+"""
+
+_REPORT_EPILOG = """\
+examples:
+  skgat report zoo.skgat --dataset new.csv -o report.html
+  skgat report zoo.skgat --dataset pets -o pets.html -k 3
+
+One page with everything in it, for any browser, without a network: the ranking with intervals, sortable and
+searchable, the past results and the metadata behind the first models, the nearest datasets, and the history around
+them. new.csv has one row, the dataset; see skgat recommend --help.
 """
 
 _EVALUATE_EPILOG = """\
@@ -93,6 +105,7 @@ def build_parser():
     _add_demo(commands)
     _add_fit(commands)
     _add_recommend(commands)
+    _add_report(commands)
     _add_evaluate(commands)
     return parser
 
@@ -163,6 +176,15 @@ def _add_recommend(commands):
     )
     command.add_argument("--seed", type=int, default=0, help="seed of --strategy thompson (default: %(default)s)")
     command.add_argument("--json", action="store_true", help="print a JSON list with one object a row")
+
+
+def _add_report(commands):
+    command = _add_command(commands, "report", "write a page about the models for a dataset", _REPORT_EPILOG)
+    command.add_argument("file", metavar="FILE", help="what `skgat fit` saved")
+    command.add_argument("--dataset", required=True, metavar="TABLE|ID", help="metadata of one dataset, or a known id")
+    command.add_argument("--models", metavar="TABLE", help="metadata of the candidates (default: all known models)")
+    command.add_argument("-o", "--output", required=True, metavar="PAGE", help="where to write the page")
+    command.add_argument("-k", type=int, default=5, help="how many models to give reasons for (default: %(default)s)")
 
 
 def _add_evaluate(commands):

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._columns import KINDS, Categories, Numbers, Words, infer_kind
-from ._compat import CallbackSupportMixin, Interval, StrOptions, fit_context, with_callbacks
+from ._compat import CallbackSupportMixin, DocumentedMixin, Interval, StrOptions, fit_context, with_callbacks
 from ._frames import is_numeric
 from ._output import RecordsOutputMixin, unique_names
 from ._versioned import VersionedMixin
@@ -20,6 +20,7 @@ from .records import ROLES, constant_within, id_codes, infer_roles, lookup_ids, 
 
 
 class MetadataEncoder(
+    DocumentedMixin,
     VersionedMixin,
     RecordsOutputMixin,
     CallbackSupportMixin,
@@ -258,6 +259,18 @@ class MetadataEncoder(
             start, end = end, end + len(encoder.names)
             values[:, start:end] = encoder.encode(features)
         return self._hand_over(X, pairs, values)
+
+    def get_sources(self):
+        """Tell which column of the records each encoded column comes from.
+
+        Returns
+        -------
+        dict
+            The names of the encoded columns, in their order, and for each the name that it has in the records.
+        """
+        check_is_fitted(self)
+        sources = [s for encoders in self.encoders_.values() for encoder in encoders for s in encoder.sources]
+        return dict(zip(self._names, sources, strict=True))
 
     def _complete(self, pairs):
         """The columns seen in fit, with what the call leaves open filled from what fit saw of the known ids."""

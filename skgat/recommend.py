@@ -50,6 +50,7 @@ def recommend(
     ranking : pandas.DataFrame
         With the columns ``dataset``, ``rank`` (from 1 within each dataset), ``model``, ``score`` (the predicted score,
         whatever the strategy) and ``std`` (NaN when the regressor has none). Ties are in the order of the model ids.
+        A notebook shows it with bars for the scores and their 80 % intervals.
 
     Examples
     --------
@@ -68,6 +69,7 @@ def recommend(
     """
     # Imported here so that the package can bind this function at once and still be light to import.
     from ._candidates import Request, rank_candidates
+    from ._ranking_html import with_bars
 
     request = Request(k, strategy, exclude_known, random_state, exploration)
-    return rank_candidates(recommender, datasets, models, context, request)
+    return with_bars(rank_candidates(recommender, datasets, models, context, request))

@@ -97,10 +97,9 @@ def test_the_readme_commands_exist():
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
     commands = re.findall(r"^skgat (.*?)(?: +#.*)?$", README, re.MULTILINE)
-    commands = [
-        command.split() for command in commands if command.split()[0] in ("demo", "fit", "recommend", "evaluate")
-    ]
-    assert {command[0] for command in commands} == {"demo", "fit", "recommend", "evaluate"}
+    names = {"demo", "fit", "recommend", "report", "evaluate"}
+    commands = [command.split() for command in commands if command.split()[0] in names]
+    assert {command[0] for command in commands} == names
     for command in commands:
         assert cli.build_parser().parse_args(command).command == command[0]
 

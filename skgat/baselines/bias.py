@@ -7,13 +7,13 @@ from numbers import Real
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import Interval, StrOptions, fit_context
+from .._compat import DocumentedMixin, Interval, StrOptions, fit_context
 from .._versioned import VersionedMixin
 from ..graph import additive_effects
 from ._additive import additive_part, ids_graph
 
 
-class BiasRegressor(VersionedMixin, RegressorMixin, BaseEstimator):
+class BiasRegressor(DocumentedMixin, VersionedMixin, RegressorMixin, BaseEstimator):
     """Additive model: the mean score plus an effect of the model plus an effect of the dataset.
 
     It ranks the models in the same order for every dataset. Much of the literature does not do better, so a

@@ -10,14 +10,14 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import Interval, StrOptions, fit_context
+from .._compat import DocumentedMixin, Interval, StrOptions, fit_context
 from .._versioned import VersionedMixin
 from ..graph import additive_effects
 from ._additive import additive_part, ids_graph
 from ._factors import solve_rows
 
 
-class MatrixCompletion(VersionedMixin, RegressorMixin, BaseEstimator):
+class MatrixCompletion(DocumentedMixin, VersionedMixin, RegressorMixin, BaseEstimator):
     """Effects of models and datasets plus a low-rank interaction, by alternating least squares.
 
     The score of a pair is a mean, an effect of the model, an effect of the dataset, and the product of a vector of

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import Interval, StrOptions, fit_context
+from .._compat import DocumentedMixin, Interval, StrOptions, fit_context
 from .._versioned import VersionedMixin
 from ..graph import additive_effects, build_graph
 from ..records import lookup_ids, read_pairs
@@ -23,7 +23,7 @@ _CANDIDATES = 8
 _BLOCK = 2**22
 
 
-class NearestDatasets(VersionedMixin, RegressorMixin, BaseEstimator):
+class NearestDatasets(DocumentedMixin, VersionedMixin, RegressorMixin, BaseEstimator):
     """Predict the result of a model on a dataset from its results on the most similar datasets.
 
     What a model reached on another dataset is taken relative to the level of that dataset and to the model's own

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import HasMethods, Interval, StrOptions, fit_context
+from .._compat import DocumentedMixin, HasMethods, Interval, StrOptions, fit_context
 from .._versioned import VersionedMixin
 from ..exceptions import warn_of_unknown
 from ..gat.reading import read_features
@@ -19,7 +19,7 @@ from ..records import read_pairs
 from ._spaces import Recipe, fit_space, learn_weights, settle
 
 
-class TransferSpaceRegressor(VersionedMixin, RegressorMixin, BaseEstimator):
+class TransferSpaceRegressor(DocumentedMixin, VersionedMixin, RegressorMixin, BaseEstimator):
     """Models and datasets as points of one space, in which the unknown are placed by their metadata.
 
     The recipe of Fennec [1]_ in three steps. *Transfer*: the table of scores, as far as it is filled, is factorised

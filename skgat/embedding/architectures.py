@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import Interval, StrOptions, fit_context
+from .._compat import DocumentedMixin, Interval, StrOptions, fit_context
 from .._versioned import VersionedMixin
 from ._documents import LearnedDocuments, SingularDocuments
 from ._tracing import trace
@@ -22,7 +22,7 @@ _METHODS = {"wl": SingularDocuments, "graph2vec": LearnedDocuments}
 _LEAST_NETWORKS = 2
 
 
-class Archi2Vec(VersionedMixin, TransformerMixin, BaseEstimator):
+class Archi2Vec(DocumentedMixin, VersionedMixin, TransformerMixin, BaseEstimator):
     """Encode networks by their structure: similar architectures get similar vectors.
 
     Each network is traced, which runs none of its operations, to the graph of its operations: their types, kernel

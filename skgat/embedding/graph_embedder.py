@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import Interval, StrOptions, fit_context
+from .._compat import DocumentedMixin, Interval, StrOptions, fit_context
 from .._likeness import make_likeness, read_similarity
 from .._output import RecordsOutputMixin, unique_names
 from .._versioned import VersionedMixin
@@ -25,7 +25,9 @@ from .skipgram import count_pairs, train_vectors
 from .walks import make_walk_graph, random_walks
 
 
-class GraphEmbedder(VersionedMixin, RecordsOutputMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class GraphEmbedder(
+    DocumentedMixin, VersionedMixin, RecordsOutputMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Describe models and datasets by their places in a graph of past results.
 
     Models and datasets are the nodes. The models that did best on a dataset are linked to it, and so are those that

@@ -10,12 +10,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.extmath import svd_flip
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import Interval, fit_context
+from .._compat import DocumentedMixin, Interval, fit_context
 from .._versioned import VersionedMixin
 from ._features import read_datasets
 
 
-class ProbeEncoder(VersionedMixin, TransformerMixin, BaseEstimator):
+class ProbeEncoder(DocumentedMixin, VersionedMixin, TransformerMixin, BaseEstimator):
     """Describe each dataset by the features that one probe model has of its samples.
 
     One forward pass of one model tells where a dataset lies, and so which other datasets it is like: the columns are

@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import CallbackSupportMixin, fit_context, with_callbacks
+from .._compat import CallbackSupportMixin, DocumentedMixin, fit_context, with_callbacks
 from .._versioned import VersionedMixin
 from ..exceptions import warn_of_unknown
 from ..graph import SIDES, build_graph, extend_graph
@@ -25,7 +25,7 @@ from .unwinding import all_or_nothing
 _BLOCK = 1024
 
 
-class TransferabilityGAT(VersionedMixin, CallbackSupportMixin, RegressorMixin, BaseEstimator):
+class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """Predict how well models do on datasets with a graph attention network over past results.
 
     Models and datasets are the two kinds of nodes of a graph, every known result is an edge that carries its score.

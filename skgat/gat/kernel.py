@@ -82,6 +82,56 @@ class KernelRegression:
         n_landmarks = similar.shape[1]
         return out + similar @ self.pair_weights[:n_landmarks] + pair_features @ self.pair_weights[n_landmarks:]
 
+    def covariance(self, ends, others, same):
+        """How much records have to do with each other, one with each of the others.
+
+        Parameters
+        ----------
+        ends, others : dict of arrays of shape (n_records, n_features)
+            Scaled features by role; a single row in ``ends`` goes with all of the others.
+        same : dict of boolean arrays of shape (n_records,)
+            By side: whether both records are about the same node.
+
+        Returns
+        -------
+        array of shape (n_records,)
+        """
+        near = {
+            side: (self._coordinates(side, ends[side]) * self._coordinates(side, others[side])).sum(axis=1)
+            for side in SIDES
+        }
+        v = dict(zip(COMPONENTS, self.strengths.variances, strict=True))
+        return (
+            v["same model"] * same["model"] + v["similar models"] * near["model"]
+            + v["same dataset"] * same["dataset"] + v["similar datasets"] * near["dataset"]
+            + v["similar both"] * near["model"] * near["dataset"]
+            + v["same model on similar datasets"] * same["model"] * near["dataset"]
+            + v["similar models on same dataset"] * near["model"] * same["dataset"]
+            + (_of_pairs(self, ends["pair"]) * _of_pairs(self, others["pair"])).sum(axis=1)
+        )  # fmt: skip
+
+    def influence(self, graph, features, target, covariance):
+        """How much each record moves the prediction of a pair, up to its own leverage.
+
+        Parameters
+        ----------
+        graph : Graph
+        features : dict of arrays
+            Scaled, by role.
+        target : array of shape (n_edges,)
+        covariance : array of shape (n_edges,)
+            Of the pair with each record.
+
+        Returns
+        -------
+        array of shape (n_edges,)
+        """
+        system = _system(self, graph, features)
+        diagonal = system.diagonal()
+        solved = [_conjugate_gradients(system, values, diagonal) for values in (target, covariance)]
+        # Leaving a record out moves a prediction by this, over the record's place on the diagonal of the inverse.
+        return np.abs(solved[0] * solved[1]) * diagonal
+
     def _coordinates(self, role, features):
         similar = similarity(features, self.landmarks[role], self.strengths.lengths[role])
         return similar @ self.projections[role]
@@ -107,10 +157,15 @@ def _basis(features, length):
     return landmarks, vectors[:, leading] / np.sqrt(values[leading])
 
 
-def _pair_scales(strengths, n_features):
+def _pair_scales(head, n_features):
     """What the coordinates of pairs, and their features, are multiplied by."""
-    variances = dict(zip(COMPONENTS, strengths.variances, strict=True))
+    variances = dict(zip(COMPONENTS, head.strengths.variances, strict=True))
     return np.sqrt(variances["similar pairs"]), np.sqrt(variances["linear pairs"] / max(n_features, 1))
+
+
+def _of_pairs(head, features):
+    similar, linear = _pair_scales(head, features.shape[1])
+    return np.hstack([similar * head._coordinates("pair", features), linear * features])
 
 
 class _System:
@@ -184,6 +239,11 @@ class _System:
         )  # fmt: skip
 
 
+def _system(head, graph, features):
+    coordinates = {side: head._coordinates(side, features[side]) for side in SIDES}
+    return _System(graph, coordinates, _of_pairs(head, features["pair"]), head.strengths)
+
+
 def solve(graph, features, target, strengths):
     """Fit the regression to the records of a graph.
 
@@ -203,14 +263,11 @@ def solve(graph, features, target, strengths):
     landmarks = {role: basis[0] for role, basis in bases.items()}
     projections = {role: basis[1] for role, basis in bases.items()}
     head = KernelRegression(strengths, landmarks, projections, {}, {}, np.zeros(0))
-    coordinates = {side: head._coordinates(side, features[side]) for side in SIDES}
-    pairs = features["pair"]
-    similar, linear = _pair_scales(strengths, pairs.shape[1])
-    of_pairs = np.hstack([similar * head._coordinates("pair", pairs), linear * pairs])
-    system = _System(graph, coordinates, of_pairs, strengths)
+    system = _system(head, graph, features)
     values = _conjugate_gradients(system, target, system.diagonal())
     terms, attachments, weights = system.summaries(values)
     rank = projections["pair"].shape[1]
+    similar, linear = _pair_scales(head, features["pair"].shape[1])
     pair_weights = np.concatenate([projections["pair"] @ (similar * weights[:rank]), linear * weights[rank:]])
     return KernelRegression(strengths, landmarks, projections, terms, attachments, pair_weights)
 

@@ -7,6 +7,7 @@ again with ``plot``. matplotlib, from the extra ``plot``, is imported when somet
 __all__ = [
     "CalibrationDisplay",
     "EmbeddingDisplay",
+    "ExplanationDisplay",
     "MeasuresDisplay",
     "RankingDisplay",
     "RegretCurveDisplay",
@@ -15,6 +16,7 @@ __all__ = [
 
 from .calibration import CalibrationDisplay
 from .embedding import EmbeddingDisplay
+from .explanation import ExplanationDisplay
 from .matrix import TransferabilityMatrixDisplay
 from .measures import MeasuresDisplay
 from .ranking import RankingDisplay
