@@ -1,5 +1,6 @@
 """Every public estimator, found by walking the package's names; small ones; and what a fit leaves behind, in bytes."""
 
+import re
 from dataclasses import fields, is_dataclass
 from inspect import isabstract, isclass
 from types import ModuleType
@@ -105,7 +106,8 @@ def _attributes(thing):
     if is_dataclass(thing):
         return {field.name: getattr(thing, field.name) for field in fields(thing)}
     if isinstance(thing, BaseEstimator):
-        return {name: value for name, value in vars(thing).items() if not name.startswith("_skl_")}
+        # Callbacks are no part of what was learned, and what ends in _id is an address in memory.
+        return {name: value for name, value in vars(thing).items() if not re.search("^_skl_|_id$", name)}
     if callable(thing):
         return {"name": thing.__qualname__}
     state = thing.__getstate__()
