@@ -27,6 +27,8 @@ _DATES = {"date", "datetime", "datetime64"}
 _SPANS = {"timedelta", "timedelta64"}
 _SEPARATOR = "\x1f"  # between labels that are already told apart: no label holds it
 _DELIMITERS = (";", "|", ",")
+#: What the table of all categories of a column may hold.
+_MOST_CELLS = 10**8
 
 
 def _per_value(column, function):
@@ -212,11 +214,16 @@ class Categories(_Strings):
 
     def _fit(self, documents):
         self.encoder.fit(documents[:, None])
-        known = self.encoder.categories_[0]
+        known, names = self.encoder.categories_[0], self.encoder.get_feature_names_out()
+        if len(known) * len(names) > _MOST_CELLS:
+            raise ValueError(
+                f"Column {self.column!r} has {len(known)} categories, which is too many for a column each; set "
+                f"min_frequency, or let it be read as text: kinds={{{self.column!r}: 'text'}}."
+            )
         self.places = {document: i for i, document in enumerate(known)}
         # The last row is what an unknown category encodes as; no category is named like the separator.
         self.rows = self.encoder.transform(np.append(known, _SEPARATOR)[:, None])
-        return [name.removeprefix("x0_") for name in self.encoder.get_feature_names_out()]
+        return [name.removeprefix("x0_") for name in names]
 
     def _encode(self, documents):
         return self.rows[[self.places.get(document, -1) for document in documents]]
