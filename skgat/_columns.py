@@ -64,7 +64,7 @@ def infer_kind(column):
 def _is_skewed(values):
     values = values[np.isfinite(values)]
     positive = values[values > 0]
-    if not len(positive) or values.min() < 0 or values.max() < 10 * positive.min():
+    if not len(positive) or values.min() < 0 or values.max() / 10 < positive.min():
         return False
     scaled = values / values.max()
     deviation = scaled - scaled.mean()
@@ -118,7 +118,8 @@ def _as_numbers(column, what, name):
 def _convert(values, what, name):
     if what in _DATES:
         stamps = pd.to_datetime(values, utc=True, format="ISO8601", errors="coerce")
-        numbers = (stamps - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
+        # In the unit of the dates: nanoseconds do not reach beyond the years 1677 and 2262.
+        numbers = (stamps - pd.Timestamp(0, tz="UTC").as_unit(stamps.dt.unit)) / pd.Timedelta(days=1)
     elif what in _SPANS:
         numbers = pd.to_timedelta(values, errors="coerce") / pd.Timedelta(days=1)
     else:
