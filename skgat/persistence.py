@@ -32,7 +32,7 @@ _TRUSTED = (
     "skgat.embedding._documents.SingularDocuments",
     "skgat.embedding.architectures.Archi2Vec",
     "skgat.embedding.probes.ProbeEncoder",
-    "skgat.embedding._likeness.Likeness",
+    "skgat._likeness.Likeness",
     "skgat.embedding._placing.Placement",
     "skgat.embedding._transfer_graph.Measures",
     "skgat.embedding._transfer_graph.TransferGraph",

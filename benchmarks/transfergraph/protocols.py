@@ -117,7 +117,7 @@ def model_folds(zoo, grouped):
     if not grouped:
         parts = KFold(_N_FOLDS, shuffle=True, random_state=0).split(table)
     else:
-        group = table["model__family"].astype(str) + "/" + table["model__pretrained_on"].astype(str)
+        group = table["model__family"].fillna("") + "/" + table["model__pretrained_on"].fillna("")
         parts = GroupKFold(_N_FOLDS).split(table, groups=group)
     return [table["model"].to_numpy()[test] for _, test in parts]
 

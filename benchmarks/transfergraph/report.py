@@ -10,18 +10,22 @@ PUBLISHED = {
     "image": [0.946, 0.802, 0.851, 0.874, 0.895, 0.907, 0.698, 0.812],
     "text": [0.743, 0.754, 0.822, 0.803, 0.812, 0.770, 0.892, 0.821],
 }
+#: What the figures say, written by hand.
+_READING = Path(__file__).parent / "reading.md"
 GRAPHS = ("node2vec", "node2vec+", "sage", "gat")
 FEATURES = ("metadata", "+ similarity", "+ LogME", "all")
 REGRESSORS = ("LR", "RF", "XGB")
 BASELINES = ("model mean (z)", "BiasRegressor", "LogME")
-_LABELS = {"none | all | XGB": "XGB, no graph", **{f"{name} | all | XGB": f"XGB, {name}" for name in GRAPHS}}
+_CURVES = ("node2vec+", "sage", "gat")
+_LABELS = {"none | all | XGB": "XGB, no graph", **{f"{name} | all | XGB": f"XGB, {name}" for name in _CURVES}}
+_DRAWN = ("model mean (z)", *_LABELS)
 
 
 def write_report(cells, path, versions):
     """Write the page and, in a folder ``images`` beside it, the plot of the history curve."""
     alone = cells[cells["protocol"] == "leave one out"]
     settings = "; ".join(sorted(cells["settings"].unique()))
-    parts = [_introduction(settings, versions)]
+    parts = [_introduction(settings, versions), _READING.read_text(encoding="utf-8")]
     for modality in [name for name in PUBLISHED if name in set(alone["modality"])]:
         of = alone[alone["modality"] == modality]
         parts += [f"## {modality.capitalize()}: leave one dataset out\n", _main_table(of), _per_target(of, modality)]
@@ -134,36 +138,43 @@ def _what_graphs_add(cells):
 
 
 def _harder(cells):
-    lines = []
-    for protocol in ("both unknown", "both unknown (grouped)"):
-        of = cells[cells["protocol"] == protocol]
-        for modality in of["modality"].unique():
-            rows = of[of["modality"] == modality]
-            counted = rows.groupby("contestant")["target"].nunique()
-            for name in counted.index:
-                measures = (_mean(rows[rows["contestant"] == name], name, m) for m in ("pearson", "spearman"))
-                label = name.replace(" | ", ", ")
-                lines.append(_row(protocol, modality, label, *map(_number, measures), str(counted[name])))
-    if not lines:
+    of = cells[cells["protocol"].str.startswith("both unknown")]
+    if of.empty:
         return ""
-    head = [
+    columns = sorted(of.groupby(["protocol", "modality"]).groups)
+    lines = [
         "## Unknown model and unknown dataset\n",
         "Five folds of the models crossed with the targets: neither a score of the model nor one of the dataset is "
         "known (grouped: models of one architecture and pre-training set are unknown together). The five folds' "
-        "predictions are ranked together.\n",
-        _row("protocol", "zoo", "contestant", "Pearson", "Spearman", "targets"),
-        _row(*["---"] * 6),
+        "predictions are ranked together. All features. A graph has the unknown models as nodes with their LogME; "
+        "*placed* means that they stay out of it and are placed by their metadata, row by row. Pearson / Spearman:\n",
+        _row("contestant", *(f"{modality}, {protocol}" for protocol, modality in columns)),
+        _row(*["---"] * (len(columns) + 1)),
     ]
-    return "\n".join(head + lines) + "\n"
+    for name in sorted(of["contestant"].unique(), key=_order):
+        rows = of[of["contestant"] == name]
+        entries = []
+        for protocol, modality in columns:
+            part = rows[(rows["protocol"] == protocol) & (rows["modality"] == modality)]
+            entries.append(f"{_number(part['pearson'].mean())} / {_number(part['spearman'].mean())}")
+        lines.append(_row(name.replace(" | ", ", "), *entries))
+    return "\n".join(lines) + "\n"
+
+
+def _order(name):
+    method, _, rest = name.partition(" | ")
+    return name not in BASELINES, rest, "placed" in method, method != "none", method
 
 
 def _history(cells, path):
     """The curve over the share of the history; the figures are in the page, the plot is beside it."""
     drawn = cells[cells["protocol"].isin(["history", "leave one out"])]
-    drawn = drawn[drawn["contestant"].isin(["model mean (z)", *_LABELS])]
+    drawn = drawn[drawn["contestant"].isin(_DRAWN)]
     complete = drawn.groupby(["modality", "ratio"])["target"].nunique()
     drawn = drawn.set_index(["modality", "ratio"]).loc[complete[complete == complete.max()].index].reset_index()
     table = drawn.groupby(["modality", "contestant", "ratio"])["pearson"].mean().unstack()
+    modalities = table.index.get_level_values(0).unique()
+    table = table.reindex([(modality, name) for modality in modalities for name in _DRAWN])
     if table.shape[1] < 2:
         return ""
     image = Path("images") / "transfergraph_history.png"
@@ -188,7 +199,8 @@ def _plot(table, path):
     modalities = list(dict.fromkeys(table.index.get_level_values(0)))
     figure, axes = plt.subplots(1, len(modalities), figsize=(5.5 * len(modalities), 4), squeeze=False, sharex=True)
     for axis, modality in zip(axes[0], modalities, strict=True):
-        for name, values in table.loc[modality].iterrows():
+        curves = table.loc[modality].dropna(thresh=2)
+        for name, values in curves.reindex([name for name in _DRAWN if name in curves.index]).iterrows():
             values = values.dropna()
             plain = name == "model mean (z)"
             label = _LABELS.get(name, "model mean (z)")

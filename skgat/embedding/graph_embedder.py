@@ -12,11 +12,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import Interval, StrOptions, fit_context
+from .._likeness import make_likeness, read_similarity
 from .._output import RecordsOutputMixin, unique_names
 from ..exceptions import warn_of_unknown
 from ..graph import SIDES, build_graph
 from ..records import ROLES, lookup_ids, read_pairs
-from ._likeness import make_likeness, read_similarity
 from ._placing import Placement
 from ._scores import read_scores
 from ._transfer_graph import KINDS, build_transfer_graph, make_measures

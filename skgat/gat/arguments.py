@@ -17,6 +17,7 @@ CONSTRAINTS = {
     "decoder": [StrOptions({"bilinear", "linear", "mlp"})],
     "edge_features": ["boolean"],
     "n_neighbors": [Interval(Integral, 0, None, closed="left")],
+    "similarity": "no_validation",
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "feature_dropout": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
     "edge_dropout": [Interval(Real, 0, 1, closed="left")],
@@ -58,6 +59,8 @@ def check_arguments(estimator):
                 raise ValueError(
                     f'Got {name}={getattr(estimator, name)!r}, but conv="gatconv" expects {name}={value!r}.'
                 )
+    if estimator.similarity is not None and not estimator.n_neighbors:
+        raise ValueError("Got similarity with n_neighbors=0, but expected n_neighbors of 1 or more with it.")
     from .runtime import resolve_device
 
     resolve_device(estimator.device)

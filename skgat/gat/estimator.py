@@ -56,6 +56,11 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         Whether messages carry the scores of the edges.
     n_neighbors : int, default=0
         Each node also hears from this many nodes of its own kind with the most similar features; 0 for none.
+    similarity : frame, default=None
+        With ``n_neighbors``: a square table that says how similar datasets are, in any units (pass distances negated),
+        where their features would say it otherwise. The ids are the names of its columns, and its index (of a pandas
+        frame) or its first column. It has a row for every dataset of ``fit``; an unknown dataset that has a row hears
+        from the datasets which that row favours. A missing value is no similarity. The regression does not read it.
     dropout : float, default=0.1
         Share of the node states that is dropped before the decoder in training.
     feature_dropout : float or "auto", default="auto"
@@ -170,6 +175,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         decoder="bilinear",
         edge_features=True,
         n_neighbors=0,
+        similarity=None,
         dropout=0.1,
         feature_dropout="auto",
         edge_dropout=0.7,
@@ -205,6 +211,7 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         self.decoder = decoder
         self.edge_features = edge_features
         self.n_neighbors = n_neighbors
+        self.similarity = similarity
         self.dropout = dropout
         self.feature_dropout = feature_dropout
         self.edge_dropout = edge_dropout
@@ -358,9 +365,10 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         scaled = {role: network.scale(role, tables[role]) for role in ROLES}
         for side, ids in (("model", pairs.models), ("dataset", pairs.datasets)):
             codes[side] = lookup_ids(getattr(self.graph_, f"{side}s"), ids)
-            terms[side] = self._terms(side, codes[side], scaled[side])
+            terms[side] = self._terms(side, codes[side], ids, scaled[side])
             if regression is not None:
                 exact[side] = regression.of_nodes(side, codes[side], scaled[side])
+        unknown["dataset"] = _unlisted(network, unknown["dataset"])
         members = network.predict(terms["model"], terms["dataset"], scaled["pair"])
         values, variance = members.mean(axis=0), members.var(axis=0)
         if regression is not None:
@@ -442,19 +450,27 @@ class TransferabilityGAT(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             ]
         return pd.concat(frames, ignore_index=True)
 
-    def _terms(self, side, codes, features):
+    def _terms(self, side, codes, ids, features):
         """The decoder terms of one end of each pair."""
         network = self.network_
         new = codes < 0
         terms = network.terms[side][:, codes].astype(np.float64)
         if new.any():
-            rows, inverse = np.unique(features[new], axis=0, return_inverse=True)
+            listed = network.listed(side, ids[new])
+            rows, inverse = np.unique(np.column_stack([listed, features[new]]), axis=0, return_inverse=True)
             # The known nodes are looked at only where similar ones are listened to.
             known = getattr(self.graph_, f"{side}_features")
             known = network.scale(side, known if network.config["n_neighbors"] else known[:0])
-            attached = network.attach(side, rows, known)
+            attached = network.attach(side, rows[:, 1:], known, rows[:, 0].astype(np.int64))
             terms[:, new] = attached[:, inverse.reshape(-1)]
         return terms
+
+
+def _unlisted(network, datasets):
+    """Those of whom no table of similarities says anything either."""
+    ids = list(datasets)
+    rows = network.listed("dataset", np.fromiter(ids, dtype=object, count=len(ids)))
+    return {name for name, row in zip(ids, rows, strict=True) if row < 0}
 
 
 @contextmanager

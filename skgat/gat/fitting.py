@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from .._likeness import Likeness, make_likeness, read_similarity
 from ..graph import SIDES, Graph, neighbors
 from ..records import ROLES, lookup_ids
 from .calibration import Fold, draw_folds, noise_of, scarcity
 from .edges import DenseEdges, choose_layout
-from .inference import CASES, FrozenNetwork
+from .inference import CASES, FrozenNetwork, as_distances
 from .kernel import solve
 from .module import Inputs, make_network
 from .runtime import as_tensor, make_generator, one_thread, resolve_device, to_numpy
@@ -34,6 +35,7 @@ class Task:
     scaling: dict
     features: dict
     near: dict
+    likeness: Likeness | None
     target: np.ndarray
     scale: TargetScale
     config: dict
@@ -54,6 +56,12 @@ def prepare(estimator, graph, scaling=None):
             scaling[f"{role}_scale"] = np.where(constant, 1.0, spread)
     features = {role: (table - scaling[f"{role}_center"]) / scaling[f"{role}_scale"] for role, table in tables.items()}
     near = {side: neighbors(features[side], features[side], estimator.n_neighbors, exclude_self=True) for side in SIDES}
+    likeness = None
+    if estimator.similarity is not None:
+        table = read_similarity(estimator.similarity)
+        likeness = make_likeness(graph.datasets, graph.dataset_features[:, :0], estimator.n_neighbors, table)
+        others, weights = likeness.among_known()
+        near["dataset"] = others, as_distances(weights)
     sigmoid = estimator.conv == "gatconv"
     target, scale = fit_target(estimator.target_transform, graph, features["dataset"], sigmoid)
     config = {
@@ -64,7 +72,7 @@ def prepare(estimator, graph, scaling=None):
     config |= {f"blank_{role}": _blank_share(estimator.feature_dropout, graph, role) for role in ROLES}
     config |= {f"n_{role}_features": features[role].shape[1] for role in ROLES}
     config |= {"n_models": graph.n_models, "n_datasets": graph.n_datasets, "rank": _DECODER_RANK}
-    return Task(graph, scaling, features, near, target, scale, config)
+    return Task(graph, scaling, features, near, likeness, target, scale, config)
 
 
 def _blank_share(feature_dropout, graph, role):
@@ -256,6 +264,7 @@ def _freeze(network, inputs, task, trained):
             "model": scarcity(np.bincount(task.graph.edge_models, minlength=task.graph.n_models)),
             "dataset": scarcity(np.bincount(task.graph.edge_datasets, minlength=task.graph.n_datasets)),
         },
+        likeness=task.likeness,
     )
 
 

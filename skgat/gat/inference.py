@@ -4,17 +4,27 @@ What training leaves behind is a table of decoder terms for every known node. A 
 on two of their rows. An unknown node is brought to the same form from its own features, one by one.
 """
 
-__all__ = ["CASES", "FrozenNetwork"]
+__all__ = ["CASES", "FrozenNetwork", "as_distances"]
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from .._likeness import Likeness
 from ..graph import neighbors
 
 #: What is known of a pair that is predicted: both ends, all but the dataset, all but the model, nothing. The errors of
 #: a prediction are told apart by it; a case is numbered 1 for an unknown dataset plus 2 for an unknown model.
 CASES = ("pair", "dataset", "model", "both")
+
+
+#: Less alike than this is all the same.
+_LEAST_SIMILARITY = 1e-3
+
+
+def as_distances(weights):
+    """Similarities from 0 to 1 in the units of distances, so that attention falls in proportion."""
+    return -np.log(np.maximum(weights, _LEAST_SIMILARITY))
 
 
 def _elu(x):
@@ -42,6 +52,8 @@ class FrozenNetwork:
         Their decoder terms, by side.
     scarcity : dict of arrays of shape (n_nodes,)
         By side: how much the variance of an error grows for want of records.
+    likeness : Likeness or None
+        The caller's table of similar datasets.
     """
 
     config: dict
@@ -52,6 +64,7 @@ class FrozenNetwork:
     levels: dict
     terms: dict
     scarcity: dict
+    likeness: Likeness | None = None
 
     def scale(self, side, features):
         """Features in the units of training."""
@@ -85,7 +98,13 @@ class FrozenNetwork:
             out = 1.0 / (1.0 + np.exp(-out))
         return out
 
-    def attach(self, side, features, known_features):
+    def listed(self, side, ids):
+        """The row of the caller's table of similarities for each id; -1 for none."""
+        if side == "model" or self.likeness is None:
+            return np.full(len(ids), -1)
+        return self.likeness.listed(ids)
+
+    def attach(self, side, features, known_features, listed=None):
         """Decoder terms of nodes that training has not seen, each from its own scaled features.
 
         Parameters
@@ -94,6 +113,8 @@ class FrozenNetwork:
         features : array of shape (n_nodes, n_features)
         known_features : array of shape (n_known, n_features)
             The features of the known nodes, among which the nearest are looked up.
+        listed : integer array of shape (n_nodes,), optional
+            Rows of the caller's table that say it instead, where they are not negative.
 
         Returns
         -------
@@ -101,8 +122,11 @@ class FrozenNetwork:
         """
         if self.config["conv"] == "gatconv":
             return self._attach_homogeneous(side, features)
-        near = neighbors(features, known_features, self.config["n_neighbors"])
-        terms = self._attach_states(side, features, near)
+        terms = self._attach_states(side, features, neighbors(features, known_features, self.config["n_neighbors"]))
+        told = np.zeros(len(features), dtype=bool) if listed is None else listed >= 0
+        if told.any():
+            near, weights = self.likeness.by_table(listed[told])
+            terms[:, told] = self._attach_states(side, features[told], (near, as_distances(weights)))
         blank = self.config[f"blank_{side}"]
         if blank:
             nobody = np.zeros((1, 0), dtype=np.int64), np.zeros((1, 0))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .._frames import as_pandas, is_frame, is_numeric
-from ..graph import neighbors
-from ..records import lookup_ids
+from ._frames import as_pandas, is_frame, is_numeric
+from .graph import neighbors
+from .records import lookup_ids
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,7 @@ class Likeness:
         weights : float array of shape (n_edges,)
         """
         if len(self.ids):
-            known = np.arange(self.table.shape[1])
-            weights = self.table[: len(known)].copy()
-            weights[known, known] = 0.0
-            near, weights = self._most(weights)
+            near, weights = self.among_known()
         else:
             near, distances = neighbors(self.features, self.features, self.n_neighbors, exclude_self=True)
             weights = self._by_distance(distances)
@@ -67,6 +64,29 @@ class Likeness:
         strongest = np.zeros(len(keys))
         np.maximum.at(strongest, codes.reshape(-1), weights.ravel()[kept])
         return *np.divmod(keys, max(len(near), 1)), strongest
+
+    def among_known(self):
+        """The other known nodes that the table says are most similar to each known node.
+
+        Returns
+        -------
+        near : integer array of shape (n_known, k)
+        weights : float array of shape (n_known, k)
+        """
+        known = np.arange(self.table.shape[1])
+        weights = self.table[: len(known)].copy()
+        weights[known, known] = -1.0
+        return self._most(weights, len(known) - 1)
+
+    def by_table(self, rows):
+        """The known nodes that the table says are most similar to those of the given rows.
+
+        Returns
+        -------
+        near : integer array of shape (n_rows, k)
+        weights : float array of shape (n_rows, k)
+        """
+        return self._most(self.table[rows], self.table.shape[1])
 
     def nearest(self, ids, features):
         """The known nodes that are most similar to nodes that may be unknown.
@@ -87,14 +107,14 @@ class Likeness:
         rows = self.listed(ids)
         listed = rows >= 0
         if listed.any():
-            best, strengths = self._most(self.table[rows[listed]])
+            best, strengths = self.by_table(rows[listed])
             if not near.shape[1]:
                 near, weights = np.zeros((len(ids), best.shape[1]), dtype=np.int64), np.zeros((len(ids), best.shape[1]))
             near[listed], weights[listed] = best, strengths
         return near, weights
 
-    def _most(self, weights):
-        k = min(self.n_neighbors, weights.shape[1])
+    def _most(self, weights, n_others):
+        k = min(self.n_neighbors, n_others)
         best = np.argsort(-weights, axis=1, kind="stable")[:, :k]
         return best, np.take_along_axis(weights, best, axis=1)
 
