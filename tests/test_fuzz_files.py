@@ -25,7 +25,7 @@ from skgat.exceptions import PersistenceError
 from skgat.persistence import load, save
 
 N_RECOMMENDERS, N_TABLES, N_SCORES = (75_000, 5_000, 20_000) if NIGHTLY else (400, 60, 150)
-#: What a file may take at most, in seconds.
+#: What a file may take at most, in seconds of the processor: a machine that sleeps is no hanging reader.
 PATIENCE = 30
 #: Nothing of this may happen while a file is read.
 FORBIDDEN = {
@@ -50,14 +50,14 @@ def watched():
     def too_long(*_):
         raise AssertionError("reading the file hangs")
 
-    signal.signal(signal.SIGALRM, too_long)
-    signal.alarm(PATIENCE)
+    signal.signal(signal.SIGPROF, too_long)
+    signal.setitimer(signal.ITIMER_PROF, PATIENCE)
     _watch.update(on=True, seen=[])
     try:
         yield
     finally:
         _watch["on"] = False
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     assert not _watch["seen"]
 
 

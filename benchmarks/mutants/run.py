@@ -3,8 +3,8 @@
     python benchmarks/mutants/run.py [--sample N] [--seed N] [MODULE ...]
 
 A mutant differs from a module in one comparison, operator, number, truth value, condition or return value; text is left
-alone. It is killed when a test of its module fails, or takes more than three minutes. Every mutant lives in a process of its
-own, forked from one that has the libraries loaded. Needs Linux or macOS.
+alone. It is killed when a test of its module fails, or when they take more than three minutes. Every mutant lives in a
+process of its own, forked from one that has the libraries loaded. Needs Linux or macOS.
 """
 
 import argparse
