@@ -124,7 +124,9 @@ def _as_numbers(column, what, name):
 
 def _convert(values, what, name):
     if what in _DATES:
-        stamps = pd.to_datetime(values, utc=True, format="ISO8601", errors="coerce")
+        # A number is no date, whatever pandas would take it for.
+        dates = values.mask([isinstance(value, Real) for value in values], None)
+        stamps = pd.to_datetime(dates, utc=True, format="ISO8601", errors="coerce")
         # In the unit of the dates: nanoseconds do not reach beyond the years 1677 and 2262.
         numbers = (stamps - pd.Timestamp(0, tz="UTC").as_unit(stamps.dt.unit)) / pd.Timedelta(days=1)
     elif what in _SPANS:
