@@ -125,7 +125,7 @@ def _as_numbers(column, what, name):
 def _convert(values, what, name):
     if what in _DATES:
         # A number is no date, whatever pandas would take it for.
-        dates = values.mask([isinstance(value, Real) for value in values], None)
+        dates = values.mask(np.array([isinstance(value, Real) for value in values], dtype=bool), None)
         stamps = pd.to_datetime(dates, utc=True, format="ISO8601", errors="coerce")
         # In the unit of the dates: nanoseconds do not reach beyond the years 1677 and 2262.
         numbers = (stamps - pd.Timestamp(0, tz="UTC").as_unit(stamps.dt.unit)) / pd.Timedelta(days=1)
