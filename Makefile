@@ -4,7 +4,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format docs images clean
+.PHONY: help venv demo test nightly mutants lint format docs images clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -48,6 +48,12 @@ docs: $(VENV)/.installed-docs  ## Build the site in docs/_build/html, run what i
 
 images: venv  ## Draw the reviewed images of the displays anew, to be looked at
 	$(BIN)/python tests/plotting_images.py
+
+nightly: venv  ## Fuzz and stress for hours instead of seconds
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest tests/test_fuzz.py tests/test_fuzz_files.py tests/test_stress.py
+
+mutants: venv  ## Change the code in places drawn at random, and see that the tests notice
+	PYTHONPATH=. $(BIN)/python benchmarks/mutants/run.py --sample 60
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) build dist docs/_build docs/_generated docs/auto_examples docs/sg_execution_times.rst *.egg-info .coverage .coverage.* .hypothesis .pytest_cache .ruff_cache

@@ -27,6 +27,10 @@ _DATES = {"date", "datetime", "datetime64"}
 _SPANS = {"timedelta", "timedelta64"}
 _SEPARATOR = "\x1f"  # between labels that are already told apart: no label holds it
 _DELIMITERS = (";", "|", ",")
+#: Squares of larger numbers overflow.
+_LARGEST = 1e150
+#: What the table of all categories of a column may hold.
+_MOST_CELLS = 10**8
 
 
 def _per_value(column, function):
@@ -62,7 +66,7 @@ def infer_kind(column):
 def _is_skewed(values):
     values = values[np.isfinite(values)]
     positive = values[values > 0]
-    if not len(positive) or values.min() < 0 or values.max() < 10 * positive.min():
+    if not len(positive) or values.min() < 0 or values.max() / 10 < positive.min():
         return False
     scaled = values / values.max()
     deviation = scaled - scaled.mean()
@@ -110,13 +114,21 @@ def _as_numbers(column, what, name):
         numbers = np.append(distinct, np.nan)[codes]
     if np.isinf(numbers).any():
         raise ValueError(f"Column {name!r} holds infinite values, but expected finite numbers or missing values.")
+    if (np.abs(numbers) > _LARGEST).any():
+        raise ValueError(
+            f"Column {name!r} holds {numbers[np.nanargmax(np.abs(numbers))]:g}, but expected numbers of at "
+            f"most {_LARGEST:g} in size."
+        )
     return numbers
 
 
 def _convert(values, what, name):
     if what in _DATES:
-        stamps = pd.to_datetime(values, utc=True, format="ISO8601", errors="coerce")
-        numbers = (stamps - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
+        # A number is no date, whatever pandas would take it for.
+        dates = values.mask(np.array([isinstance(value, Real) for value in values], dtype=bool), None)
+        stamps = pd.to_datetime(dates, utc=True, format="ISO8601", errors="coerce")
+        # In the unit of the dates: nanoseconds do not reach beyond the years 1677 and 2262.
+        numbers = (stamps - pd.Timestamp(0, tz="UTC").as_unit(stamps.dt.unit)) / pd.Timedelta(days=1)
     elif what in _SPANS:
         numbers = pd.to_timedelta(values, errors="coerce") / pd.Timedelta(days=1)
     else:
@@ -223,11 +235,16 @@ class Categories(_Strings):
 
     def _fit(self, documents):
         self.encoder.fit(documents[:, None])
-        known = self.encoder.categories_[0]
+        known, names = self.encoder.categories_[0], self.encoder.get_feature_names_out()
+        if len(known) * len(names) > _MOST_CELLS:
+            raise ValueError(
+                f"Column {self.column!r} has {len(known)} categories, which is too many for a column each; set "
+                f"min_frequency, or let it be read as text: kinds={{{self.column!r}: 'text'}}."
+            )
         self.places = {document: i for i, document in enumerate(known)}
         # The last row is what an unknown category encodes as; no category is named like the separator.
         self.rows = self.encoder.transform(np.append(known, _SEPARATOR)[:, None])
-        return [name.removeprefix("x0_") for name in self.encoder.get_feature_names_out()]
+        return [name.removeprefix("x0_") for name in names]
 
     def _encode(self, documents):
         return self.rows[[self.places.get(document, -1) for document in documents]]

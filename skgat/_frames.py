@@ -72,7 +72,10 @@ def _foreign_column(series):
     dtype = series.dtype
     if not dtype.is_numeric() and dtype != nw.Boolean:
         return pd.Series(series.to_list(), dtype=object)
-    if dtype.is_decimal() or series.null_count():
+    if dtype.is_decimal() or (series.null_count() and not dtype.is_float()):
+        # Through Python: arrow refuses to cast integers that a float cannot hold exactly.
+        return pd.Series(np.array(series.to_list(), dtype=np.float64))
+    if series.null_count():
         series = series.cast(nw.Float64())
     return pd.Series(series.to_numpy())
 

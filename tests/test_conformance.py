@@ -1,10 +1,7 @@
 """scikit-learn's own checks on every public estimator, found by walking the package's names."""
 
-from inspect import isabstract, isclass
-from types import ModuleType
-
 import pytest
-from sklearn.base import BaseEstimator
+from estimators import SMALL, instance, public_estimators
 from sklearn.exceptions import SkipTestWarning
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import (
@@ -17,36 +14,14 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-import skgat
-
-#: Small sizes, for time; everything else is the default.
-_SMALL = {
-    "GraphEmbedder": {"max_iter": 5, "n_components": 4, "random_state": 0},
-    "TransferabilityGAT": {"max_iter": 10, "hidden_dim": 8, "n_heads": 2, "n_estimators": 1, "random_state": 0},
-}
-
-
-def _public_estimators():
-    names = [getattr(skgat, name) for name in skgat.__all__]
-    modules = [value for value in names if isinstance(value, ModuleType)]
-    names += [getattr(module, name) for module in modules for name in getattr(module, "__all__", ())]
-    classes = {
-        value for value in names if isclass(value) and issubclass(value, BaseEstimator) and not isabstract(value)
-    }
-    return sorted(classes, key=lambda class_: class_.__name__)
-
-
-def _instance(class_):
-    return class_(**_SMALL.get(class_.__name__, {}))
-
 
 def test_no_estimator_is_forgotten():
-    names = {class_.__name__ for class_ in _public_estimators()}
+    names = {class_.__name__ for class_ in public_estimators()}
     assert {"BiasRegressor", "MatrixCompletion", "MetadataEncoder", "NearestDatasets", "TransferabilityGAT"} <= names
-    assert set(_SMALL) <= names
+    assert set(SMALL) <= names
 
 
-_INSTANCES = [_instance(class_) for class_ in _public_estimators()]
+_INSTANCES = [instance(class_) for class_ in public_estimators()]
 
 
 @pytest.mark.conformance

@@ -118,7 +118,7 @@ def test_make_help_lists_the_targets():
     command = ["make", "--no-print-directory", "help"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     listed = {line.split()[0] for line in result.stdout.splitlines()}
-    assert listed == {"help", "venv", "demo", "test", "lint", "format", "docs", "images", "clean"}
+    assert listed == {"help", "venv", "demo", "test", "lint", "format", "docs", "images", "nightly", "mutants", "clean"}
 
 
 def test_ci_calls_the_test_command_of_the_readme():

@@ -166,7 +166,9 @@ def learn_weights(graph, recipe, n_splits, rng):
     weights = np.array([1.0, 0.0])
     varies = causes.any(axis=0)
     if varies.any():
-        weights[varies] = lsq_linear(causes[:, varies], scores, (0.0, 1.0)).x
+        # The solver stops by sizes that are absolute.
+        unit = np.ldexp(1.0, int(np.frexp(np.abs(scores).max())[1]))
+        weights[varies] = lsq_linear(causes[:, varies] / unit, scores / unit, (0.0, 1.0)).x
     return tuple(weights.tolist())
 
 

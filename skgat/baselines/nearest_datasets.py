@@ -183,7 +183,9 @@ class NearestDatasets(DocumentedMixin, VersionedMixin, RegressorMixin, BaseEstim
         """How similar datasets are to the known ones by their metadata; zeros where there is none."""
         if np.isnan(self.bandwidth_):
             return np.zeros((len(table), self.graph_.n_datasets))
-        return np.exp(-0.5 * (self._distances(self._scaled(table)) / self.bandwidth_) ** 2)
+        # Where most datasets are the same, all others are infinitely far away.
+        with np.errstate(over="ignore"):
+            return np.exp(-0.5 * (self._distances(self._scaled(table)) / self.bandwidth_) ** 2)
 
     def _rank_known(self):
         graph = self.graph_

@@ -174,7 +174,7 @@ def similarity_to_datasets(estimator, X):
     if not graph.dataset_columns:
         return None
     pairs = read_pairs(estimator, X, reset=False, missing=True)
-    tables, _ = read_features(graph, network.scaling, pairs)
+    tables, _, _ = read_features(graph, network.scaling, pairs)
     own, known = (network.scale("dataset", table) for table in (tables["dataset"], graph.dataset_features))
     lengths = 1.0 if estimator.kernel_ is None else estimator.kernel_.strengths.lengths["dataset"]
     return similarity(own, known, lengths)[0]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit, logit, ndtri
-from scipy.stats import rankdata
 
+from .._ranking import Rows, mean_ranks
 from .placement import Placement, place
 
 #: Records of the average dataset that are added to each one's own when its level and its spread are estimated.
@@ -235,8 +235,9 @@ def _within_datasets(kind, graph, levels, spreads):
 
 def _normal_ranks(graph):
     """The normal quantile of each score's rank within its dataset."""
-    values = np.empty(graph.n_edges)
-    starts = np.flatnonzero(np.diff(graph.edge_datasets, prepend=-1))
-    for start, stop in zip(starts, [*starts[1:], graph.n_edges], strict=True):
-        values[start:stop] = rankdata(graph.scores[start:stop]) / (stop - start + 1)
+    datasets = graph.edge_datasets
+    size = np.bincount(datasets, minlength=graph.n_datasets)
+    first = np.cumsum(size) - size
+    ranks = mean_ranks(Rows(graph.scores, graph.scores, datasets, first, size), graph.scores) - first[datasets]
+    values = (ranks + 1) / (size[datasets] + 1)
     return ndtri(values)
