@@ -47,6 +47,7 @@ FLOORS = {
     "_versioned": 1,
     "_vetting": 1,
     "_frames": 1,
+    "_ids": 1,
     "_compat": 1,
     "exceptions": 1,
     "_files": 0,

@@ -1,0 +1,56 @@
+"""Ids of any type, numbered and looked up."""
+
+__all__ = ["IdIndex", "id_codes", "lookup_ids"]
+
+from numbers import Real
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import column_or_1d
+
+
+def id_codes(values):
+    """Number the distinct ids in a canonical order, whatever the order of the rows.
+
+    Returns
+    -------
+    ids : array of shape (n_ids,)
+        Sorted; of mixed types the numbers come first, then the others by type.
+    codes : integer array of shape (n_values,)
+        Where each value stands in ``ids``.
+    """
+    codes, uniques = pd.factorize(column_or_1d(values), use_na_sentinel=False)
+    uniques = np.asarray(uniques)
+    try:
+        order = np.argsort(uniques, kind="stable")
+    except TypeError:
+        order = np.array(sorted(range(len(uniques)), key=lambda i: _sort_key(uniques[i])), dtype=np.intp)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return uniques[order], rank[codes]
+
+
+def _sort_key(value):
+    # 1, 1.0 and numpy's 1 are one id: their order must not hang on which of them comes first.
+    if isinstance(value, Real):
+        return "", value, ""
+    return "str" if isinstance(value, str) else type(value).__name__, 0, str(value)
+
+
+class IdIndex:
+    """Finds ids among known ones; to be kept where the same ones are searched again and again."""
+
+    def __init__(self, known):
+        self._known, self._tables = known, {}
+
+    def find(self, values):
+        """Where each value stands among the known ids; -1 for an unknown one."""
+        dtype = object if self._known.dtype == object or np.asarray(values).dtype == object else None
+        if dtype not in self._tables:
+            self._tables[dtype] = pd.Index(self._known, dtype=dtype)
+        return self._tables[dtype].get_indexer(pd.Index(values, dtype=dtype))
+
+
+def lookup_ids(known, values):
+    """Where each value stands among the known ids; -1 for an unknown one."""
+    return IdIndex(known).find(values)
