@@ -10,8 +10,11 @@ __all__ = [
     "check_feature_names",
     "check_y",
     "fit_context",
+    "import_skops",
     "with_callbacks",
 ]
+
+import sys
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.metrics._scorer import _BaseScorer as BaseScorer
@@ -50,3 +53,27 @@ except ImportError:  # scikit-learn < 1.9
     def with_callbacks(method):
         """Leave the method as it is."""
         return method
+
+
+#: Parts of scikit-learn that import whole array libraries, and define no estimator.
+_ARRAY_LIBRARIES = tuple(f"sklearn.externals.array_api_compat.{name}" for name in ("cupy", "dask", "torch"))
+
+
+def import_skops():
+    """Import ``skops.io`` without torch.
+
+    When it is imported, skops walks through all packages of scikit-learn for estimators, and so imports every array
+    library that is installed. For the walk they are made to look absent.
+
+    Returns
+    -------
+    module
+    """
+    hidden = [name for name in _ARRAY_LIBRARIES if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))
+    try:
+        import skops.io
+    finally:
+        for name in hidden:
+            sys.modules.pop(name, None)
+    return skops.io
