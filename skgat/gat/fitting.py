@@ -2,7 +2,6 @@
 
 __all__ = ["Task", "attention_weights", "prepare", "refresh", "train"]
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +11,12 @@ from .._likeness import Likeness, make_likeness, read_similarity
 from ..graph import SIDES, Graph, neighbors
 from ..records import ROLES, lookup_ids
 from .calibration import Fold, draw_folds, noise_of, scarcity
+from .distributed import training_layout
 from .edges import DenseEdges, choose_layout
 from .inference import CASES, FrozenNetwork, as_distances
 from .kernel import solve
 from .module import Inputs, make_network
-from .runtime import as_tensor, make_generator, one_thread, resolve_device, to_numpy
+from .runtime import as_tensor, fair_share, make_generator, one_thread, resolve_device, to_numpy
 from .strengths import choose_strengths
 from .targets import TargetScale, fit_target, normal_scale
 from .trainer import Trainer
@@ -104,7 +104,7 @@ def train(estimator, task, seed, start, context, X, y):
         kernel = _regression(task, choose_strengths(task.graph, task.features, task.target, seed))
     trainer = _trainer(estimator, task, folds, held_out, seed, start)
     small = isinstance(trainer.inputs.edges, DenseEdges)
-    with one_thread() if small else nullcontext():
+    with one_thread() if small else fair_share():
         _run_epochs(estimator, trainer, task, kernel, context, X, y)
         trainer.restore_best()
         predictions = to_numpy(trainer.predictions()).astype(np.float64)
@@ -138,7 +138,7 @@ def _trainer(estimator, task, folds, held_out, seed, start):
         task.target if folds is None else np.stack([fold.target for fold in folds]),
         task.config,
         {name: getattr(estimator, name) for name in names},
-        choose_layout,
+        training_layout(estimator.conv, seed),
         resolve_device(estimator.device),
         seed,
         weights=_matching(start, task.config, seed),
