@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from .edges import SparseEdges, choose_layout
+from .edges import SparseEdges
 from .runtime import as_tensor
 
 _group = ContextVar("group", default=None)
@@ -59,15 +59,29 @@ def shard_edges(group=None):
         _group.reset(token)
 
 
-def training_layout(conv, seed):
-    """What makes the layout of the edges for training: in parts, where that was asked for and can be."""
+def training_layout(choose, conv, seed):
+    """What makes the layout of the edges for training: in parts, where that was asked for and can be.
+
+    Parameters
+    ----------
+    choose : callable
+        Makes the layout of all edges from the graph and the device.
+    conv : str
+        The attention layer.
+    seed : int
+        The seed of the fit.
+
+    Returns
+    -------
+    callable
+    """
     group = _group.get()
     if group is None or conv == "gatconv":
-        return choose_layout
+        return choose
 
     def layout(graph, device):
         _check_alike(graph, seed, group, device)
-        edges = choose_layout(graph, device)
+        edges = choose(graph, device)
         return ShardedEdges(graph, device, group) if isinstance(edges, SparseEdges) else edges
 
     return layout

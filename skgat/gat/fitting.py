@@ -138,7 +138,7 @@ def _trainer(estimator, task, folds, held_out, seed, start):
         task.target if folds is None else np.stack([fold.target for fold in folds]),
         task.config,
         {name: getattr(estimator, name) for name in names},
-        training_layout(estimator.conv, seed),
+        training_layout(choose_layout, estimator.conv, seed),
         resolve_device(estimator.device),
         seed,
         weights=_matching(start, task.config, seed),
