@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from functools import partial
 
 import joblib
@@ -144,3 +145,32 @@ def alive(pid):
     except ProcessLookupError:
         return False
     return True
+
+
+@pytest.fixture(scope="module")
+def ray_cluster():
+    """Two cores on this machine."""
+    ray = pytest.importorskip("ray", reason="ray is not installed: 240 MB, too much for a test of each change")
+    from ray.util.joblib import register_ray
+
+    with warnings.catch_warnings():
+        # Of files and sockets that ray leaves open, and of its own coming changes.
+        warnings.simplefilter("ignore")
+        ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", object_store_memory=2 * 10**8)
+        register_ray()
+        yield
+        ray.shutdown()
+
+
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.filterwarnings("ignore")
+class TestRay:
+    def test_score_zoo(self):
+        zoo, y = make_zoo()
+        expected = score_zoo(zoo, y, ["logme", "lda"])
+        with joblib.parallel_config("ray", n_jobs=2):
+            pd.testing.assert_frame_equal(score_zoo(zoo, y, ["logme", "lda"]), expected)
+
+    def test_search(self, records, serial):
+        with joblib.parallel_config("ray", n_jobs=2):
+            assert_same_search(search().fit(records), serial)
