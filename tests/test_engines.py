@@ -2,11 +2,12 @@
 
 import logging
 import os
+import re
 import signal
 import threading
 import time
 import warnings
-from functools import partial
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 
+import skgat
 from skgat import MetadataEncoder, TransferabilityGAT
 from skgat.datasets import make_transfer_records
 from skgat.metrics import RANKING_SCORERS
@@ -31,6 +33,15 @@ def records():
     return make_transfer_records(20, 12, fill=0.9, random_state=1).records
 
 
+def connect(address):
+    """Run what docs/scale.md says to run before a search: what one worker alone holds would be lost with it."""
+    page = (Path(skgat.__file__).parents[1] / "docs" / "scale.md").read_text(encoding="utf-8")
+    block = next(code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "Client" in code)
+    scope = {}
+    exec(block.replace("tcp://scheduler:8786", address), scope)
+    return scope["client"]
+
+
 @pytest.fixture(scope="module")
 def cluster():
     """Two worker processes with a core each."""
@@ -41,11 +52,8 @@ def cluster():
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
         ) as cluster,
-        distributed.Client(cluster) as client,
+        connect(cluster.scheduler_address),
     ):
-        # As docs/scale.md says: what one worker alone holds is lost with it.
-        client.amm.stop()
-        client.scatter = partial(client.scatter, broadcast=True)
         for nanny in cluster.workers.values():
             # The other worker has to do what the one that is killed leaves; there is none instead.
             nanny.auto_restart = False

@@ -21,13 +21,13 @@ from machine import describe
 
 _SETTINGS = {
     "small": {"max_iter": 50, "n_estimators": 4},
-    "large": {"max_iter": 6, "n_estimators": 1, "kernel_weight": 0.0},
+    "large": {"max_iter": 4, "n_estimators": 1, "kernel_weight": 0.0},
 }
 
 
 def make_frame(size, seed=0):
-    """400 records (a table of cells in training), or 30,000 (lists of edges)."""
-    n_models, n_datasets, n_records = (40, 20, 400) if size == "small" else (1500, 400, 30_000)
+    """400 records (a table of cells in training), or 10,000 (lists of edges)."""
+    n_models, n_datasets, n_records = (40, 20, 400) if size == "small" else (1500, 400, 10_000)
     rng = np.random.default_rng(seed)
     cells = rng.choice(n_models * n_datasets, size=n_records, replace=False)
     scores = rng.normal(size=n_records)
@@ -47,26 +47,23 @@ def busy_seconds():
     return found
 
 
-#: How many threads torch may use in the epochs of each calling thread.
-_allowed = {}
-
-
 def watch():
-    """Note the threads of torch in every epoch from now on."""
+    """Note the threads of torch in every epoch from now on, by calling thread."""
     import torch
 
-    from skgat.gat import trainer
+    from skgat.gat.trainer import Trainer
 
-    if hasattr(trainer.Trainer, "unwatched"):
-        return
-    trainer.Trainer.unwatched = trainer.Trainer.epoch
+    # On the class: each task comes to a process of a pool with copies of this module's globals.
+    if not hasattr(Trainer, "allowed"):
+        Trainer.allowed, unwatched = {}, Trainer.epoch
 
-    def epoch(it):
-        loss = it.unwatched()
-        _allowed.setdefault(threading.get_ident(), []).append(torch.get_num_threads())
-        return loss
+        def epoch(it):
+            loss = unwatched(it)
+            Trainer.allowed.setdefault(threading.get_ident(), []).append(torch.get_num_threads())
+            return loss
 
-    trainer.Trainer.epoch = epoch
+        Trainer.epoch = epoch
+    return Trainer.allowed
 
 
 def one_fit(frame, settings):
@@ -75,16 +72,14 @@ def one_fit(frame, settings):
 
     from skgat import TransferabilityGAT
 
-    watch()
-    _allowed.pop(threading.get_ident(), None)
+    allowed = watch()
     before, start = busy_seconds(), time.perf_counter()
     TransferabilityGAT(random_state=0, **settings).fit(frame)
     seconds = time.perf_counter() - start
     used = [value - before.get(name, 0.0) for name, value in busy_seconds().items()]
     blas = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
     # The first fit of several takes all threads until the next one comes.
-    allowed = _allowed[threading.get_ident()][-1]
-    return seconds, allowed, blas, sum(part > 0.1 * seconds for part in used), sum(used)
+    return seconds, allowed[threading.get_ident()][-1], blas, sum(part > 0.1 * seconds for part in used), sum(used)
 
 
 @contextlib.contextmanager
