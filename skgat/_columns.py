@@ -152,7 +152,7 @@ class Numbers:
         for column, kind in self.kinds.items():
             if kind == "log":
                 self.logs[column] = _log_range(_as_numbers(table[column], self.types[column], column), column)
-        values = self._numbers(table)
+        values = np.ascontiguousarray(self._numbers(table))
         self.imputer = SimpleImputer(strategy="median").fit(values)
         self.scaler = StandardScaler().fit(self.imputer.transform(values))
         self.indicator = MissingIndicator(error_on_new=False).fit(values)
@@ -169,7 +169,7 @@ class Numbers:
         numbers = {column: _as_numbers(features[column], what, column) for column, what in self.types.items()}
         for column, (offset, least) in self.logs.items():
             numbers[column] = np.log(np.maximum(numbers[column] + offset, least))
-        return np.column_stack(list(numbers.values()))
+        return np.stack(list(numbers.values())).T
 
     def encode(self, features):
         # In numpy: the transformers check their input for longer than they work on a row.
@@ -217,7 +217,8 @@ class _Strings:
             values[~absent, : self.size] = self._encode(documents[~absent])
         if self.flagged:
             values[absent, -1] = 1.0
-        return values[codes]
+        # Column by column, as the output is laid out: several times faster than row by row.
+        return np.ascontiguousarray(values.T).take(codes, axis=1).T
 
 
 class Categories(_Strings):

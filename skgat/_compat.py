@@ -11,8 +11,11 @@ __all__ = [
     "check_feature_names",
     "check_y",
     "fit_context",
+    "import_skops",
     "with_callbacks",
 ]
+
+import sys
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.metrics._scorer import _BaseScorer as BaseScorer
@@ -70,3 +73,27 @@ class DocumentedMixin:
         package = kind.__module__.split(".")[1]
         home = f"skgat.{package}" if package in _PUBLIC_PACKAGES else "skgat"
         return {"page": f"{home}.{kind.__name__}"}
+
+
+#: Parts of scikit-learn that import whole array libraries, and define no estimator.
+_ARRAY_LIBRARIES = tuple(f"sklearn.externals.array_api_compat.{name}" for name in ("cupy", "dask", "torch"))
+
+
+def import_skops():
+    """Import ``skops.io`` without torch.
+
+    When it is imported, skops walks through all packages of scikit-learn for estimators, and so imports every array
+    library that is installed. For the walk they are made to look absent.
+
+    Returns
+    -------
+    module
+    """
+    hidden = [name for name in _ARRAY_LIBRARIES if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))
+    try:
+        import skops.io
+    finally:
+        for name in hidden:
+            sys.modules.pop(name, None)
+    return skops.io

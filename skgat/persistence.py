@@ -78,17 +78,17 @@ def save(recommender, path):
     >>> bool((loaded.predict(records) == bias.predict(records)).all())
     True
     """
-    from skops.io import dumps, get_untrusted_types
-
+    from ._compat import import_skops
     from ._files import replace_file
     from ._packing import pack
 
+    skops = import_skops()
     name = type(recommender).__name__
     try:
-        data = dumps(pack(recommender))
+        data = skops.dumps(pack(recommender))
     except (TypeError, ValueError, AttributeError) as error:
         raise PersistenceError(f"{name} cannot be saved: {error}. joblib.dump may take it.") from error
-    refused = sorted(set(get_untrusted_types(data=data)) - set(_TRUSTED))
+    refused = sorted(set(skops.get_untrusted_types(data=data)) - set(_TRUSTED))
     if refused:
         raise PersistenceError(
             f"{name} cannot be saved: it holds {', '.join(refused)}, which load would refuse to build. "
@@ -192,19 +192,18 @@ def _release(version):
 
 
 def _build(data, path):
-    from skops.io import get_untrusted_types, loads
-    from skops.io.exceptions import UntrustedTypesFoundException
-
+    from ._compat import import_skops
     from ._packing import unpack
     from ._trees import check_trees
     from ._vetting import check_content
 
+    skops = import_skops()
     try:
         check_content(data)
-        recommender = unpack(loads(data, trusted=list(_TRUSTED)))
+        recommender = unpack(skops.loads(data, trusted=list(_TRUSTED)))
         check_trees(recommender)
-    except UntrustedTypesFoundException as error:
-        refused = sorted(set(get_untrusted_types(data=data)) - set(_TRUSTED))
+    except skops.exceptions.UntrustedTypesFoundException as error:
+        refused = sorted(set(skops.get_untrusted_types(data=data)) - set(_TRUSTED))
         raise PersistenceError(
             f"{str(path)!r} holds {', '.join(refused)}, which is not on skgat's list of types to load; nothing was "
             "loaded."

@@ -174,7 +174,7 @@ def test_one_failing_measure_does_not_cost_the_others():
     assert list(scores.attrs["errors"]["m0"]) == ["leep"]
 
 
-@pytest.mark.parametrize("backend", ["threading", "loky"])
+@pytest.mark.parametrize("backend", ["sequential", "threading", "loky", "multiprocessing"])
 def test_backends_of_joblib(backend):
     zoo, y = make_zoo(n_models=3)
     expected = score_zoo(zoo, y, ["logme", "nleep"])

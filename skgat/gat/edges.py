@@ -27,7 +27,19 @@ def choose_layout(graph, device):
     return layout(graph, device)
 
 
-class DenseEdges:
+class _AllEdges:
+    """What training does otherwise where each process has a part of the edges."""
+
+    def draw(self, uniform):
+        """Random numbers on the edges, by a function of a shape."""
+        return uniform(*self.shape)
+
+    def backward(self, loss, network):
+        """The gradients of a network's weights."""
+        loss.backward()
+
+
+class DenseEdges(_AllEdges):
     """Edges as a table of models by datasets."""
 
     def __init__(self, graph, device):
@@ -76,7 +88,7 @@ class DenseEdges:
         return (weights if side == "model" else weights.transpose(-1, -2)) @ values
 
 
-class SparseEdges:
+class SparseEdges(_AllEdges):
     """Edges as two lists of ends.
 
     Everything that touches the nodes is one of two products of a sparse and a dense matrix: sums at the nodes, and
@@ -167,14 +179,16 @@ class SparseEdges:
         of_models, of_datasets = (query, key) if side == "model" else (key, query)
         logits = nnf.leaky_relu(self.spread(of_models, of_datasets) + extra, 0.2)
         logits = logits.masked_fill(~visible, _HIDDEN_LOGIT)
-        ends = self.ends[side]
         with torch.no_grad():
-            largest = logits.new_full((*logits.shape[:-1], self.sizes[side]), _HIDDEN_LOGIT)
-            largest.scatter_reduce_(-1, ends.expand_as(logits), logits, "amax")
-            largest = largest.index_select(-1, ends)
+            largest = self.largest(logits, side).index_select(-1, self.ends[side])
         weights = (logits - largest).exp() * visible
         mass = self.total(weights, side).clamp(min=1e-30)
         return weights / _AtEnds.apply(mass, self, side)
+
+    def largest(self, logits, side):
+        """The largest logit at each receiver."""
+        largest = logits.new_full((*logits.shape[:-1], self.sizes[side]), _HIDDEN_LOGIT)
+        return largest.scatter_reduce_(-1, self.ends[side].expand_as(logits), logits, "amax")
 
     def gather(self, side, weights, values):
         """The weighted sum of the senders' vectors at each receiver."""

@@ -12,11 +12,12 @@ from .._likeness import Likeness, make_likeness, read_similarity
 from ..graph import SIDES, Graph, neighbors
 from ..records import ROLES, lookup_ids
 from .calibration import Fold, draw_folds, noise_of, scarcity
+from .distributed import training_layout
 from .edges import DenseEdges, choose_layout
 from .inference import CASES, FrozenNetwork, as_distances
 from .kernel import solve
 from .module import Inputs, make_network
-from .runtime import as_tensor, make_generator, one_thread, resolve_device, to_numpy
+from .runtime import as_tensor, fair_share, make_generator, one_thread, resolve_device, to_numpy
 from .strengths import choose_strengths
 from .targets import TargetScale, fit_target, normal_scale
 from .trainer import Trainer
@@ -119,7 +120,7 @@ def train(estimator, task, seed, start, context, X, y):
 
 def _threads(inputs):
     """One thread for small graphs, which also lets a process that is forked afterwards go on without those threads."""
-    return one_thread() if isinstance(inputs.edges, DenseEdges) else nullcontext()
+    return one_thread() if isinstance(inputs.edges, DenseEdges) else fair_share()
 
 
 def _checkpoint(estimator, task, trainer, seed, start):
@@ -155,7 +156,7 @@ def _trainer(estimator, task, folds, held_out, seed, start):
         task.target if folds is None else np.stack([fold.target for fold in folds]),
         task.config,
         {name: getattr(estimator, name) for name in names},
-        choose_layout,
+        training_layout(choose_layout, estimator.conv, seed),
         resolve_device(estimator.device),
         seed,
         weights=_matching(start, task.config, seed),

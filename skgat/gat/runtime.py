@@ -1,6 +1,15 @@
 """Devices, seeds and the way from numpy to torch and back."""
 
-__all__ = ["as_tensor", "dropout", "make_generator", "one_thread", "resolve_device", "to_numpy"]
+__all__ = [
+    "as_tensor",
+    "dropout",
+    "fair_share",
+    "make_generator",
+    "one_thread",
+    "resolve_device",
+    "settle_threads",
+    "to_numpy",
+]
 
 import os
 import threading
@@ -10,8 +19,8 @@ import numpy as np
 import torch
 
 _lock = threading.Lock()
-#: Which threads are within a block of :func:`one_thread`, and how many threads torch had before.
-_held = {"within": [], "threads": 0}
+_held = {"count": 0, "large": 0, "threads": 0}
+_here = threading.local()
 
 
 def resolve_device(device):
@@ -58,33 +67,72 @@ def dropout(x, share, generator):
 def one_thread():
     """Keep torch on one thread: operations on small tensors only lose time in waking others up.
 
-    The number of threads is one of torch's global settings; it is put back when the last block is left, also when
-    fits run in several threads.
+    The number of threads is a setting of the calling thread, but a thread that is new to torch takes over what was set
+    last by any. It is put back when the block is left, also when fits run in several threads.
     """
-    me = threading.get_ident()
-    with _lock:
-        if not _held["within"]:
-            _held["threads"] = torch.get_num_threads()
-            torch.set_num_threads(1)
-        _held["within"].append(me)
-    try:
+    with _limited():
+        torch.set_num_threads(1)
         yield
+
+
+@contextmanager
+def fair_share():
+    """Share torch's threads evenly among the fits of large graphs that run in threads of this process.
+
+    Each calling thread has workers of its own in torch, so that several such fits would together start more threads
+    than there are cores. :func:`settle_threads` follows as fits come and go.
+    """
+    with _limited() as threads:
+        with _lock:
+            _held["large"] += 1
+        _here.threads = threads
+        settle_threads()
+        try:
+            yield
+        finally:
+            _here.threads = None
+            with _lock:
+                _held["large"] -= 1
+
+
+def settle_threads():
+    """Take the share of the threads that is due now, inside of :func:`fair_share`."""
+    threads = getattr(_here, "threads", None)
+    if threads is not None:
+        share = max(1, threads // max(1, _held["large"]))
+        if share != torch.get_num_threads():
+            torch.set_num_threads(share)
+
+
+@contextmanager
+def _limited():
+    """Note how many threads the calling thread may use, and put that back."""
+    with _lock:
+        threads = torch.get_num_threads()
+        if _held["count"] and not getattr(_here, "inside", 0):
+            # A thread that is new to torch has the limit of a fit that runs in another.
+            threads = max(threads, _held["threads"])
+        if not _held["count"]:
+            _held["threads"] = threads
+        _held["count"] += 1
+        _here.inside = getattr(_here, "inside", 0) + 1
+    try:
+        yield threads
     finally:
         with _lock:
-            _held["within"].remove(me)
-            if not _held["within"]:
-                torch.set_num_threads(_held["threads"])
+            _held["count"] -= 1
+            _here.inside -= 1
+            torch.set_num_threads(threads)
 
 
 def _forget_other_threads():
     """In a forked child only the thread that forked goes on; a lock that another held would never be given back."""
     global _lock
     _lock = threading.Lock()
-    me = threading.get_ident()
-    left = [thread for thread in _held["within"] if thread == me]
-    if _held["within"] and not left:
-        torch.set_num_threads(_held["threads"])
-    _held["within"] = left
+    inside, threads = getattr(_here, "inside", 0), _held["threads"]
+    if _held["count"] and not inside:
+        torch.set_num_threads(threads)
+    _held.update(count=inside, large=int(getattr(_here, "threads", None) is not None))
 
 
 if hasattr(os, "register_at_fork"):

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as nnf
 
 from .module import Inputs, make_network
-from .runtime import as_tensor, make_generator, to_numpy
+from .runtime import as_tensor, make_generator, settle_threads, to_numpy
 
 #: At least this share of the edges is hidden in a step when scores travel along edges: an edge that is supervised
 #: must not be heard of, or the score would be an input to its own prediction.
@@ -123,8 +123,7 @@ class Trainer:
     def draw_hidden(self):
         """Which edges each member is not told of in this step."""
         share = self._share_hidden()
-        shape = self.training.shape[1:]
-        hidden = self._uniform(*shape) < share.reshape((-1,) + (1,) * len(shape))
+        hidden = self.inputs.edges.draw(self._uniform) < share.reshape((-1,) + (1,) * (self.training.ndim - 1))
         sizes, whole = self.inputs.sizes, self.settings["node_dropout"]
         if whole:
             lost = {side: (self._uniform(sizes[side]) < whole).float() for side in sizes}
@@ -133,6 +132,7 @@ class Trainer:
 
     def epoch(self):
         """One step of the optimizer on freshly hidden edges; returns the loss."""
+        settle_threads()
         self.network.train()
         if self._hides:
             hidden = self.draw_hidden()
@@ -142,7 +142,7 @@ class Trainer:
         out = self.network(self.inputs, self.targets, visible, self.generator)
         losses = self._loss(out, self.targets, supervised)
         self.optimizer.zero_grad(set_to_none=True)
-        losses.sum().backward()
+        self.inputs.edges.backward(losses.sum(), self.network)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0 * len(losses))
         self.optimizer.step()
         if self.schedule is not None:

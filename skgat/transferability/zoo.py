@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import numpy as np
 from joblib import Parallel, delayed
+from joblib.parallel import get_active_backend
 
 from ._cache import ScoreCache
 from ._inputs import check_choice, read_labels, read_targets
@@ -53,7 +54,8 @@ def score_zoo(
         Names of the measures.
     n_jobs : int, optional
         Number of models that are scored at the same time. The backend is joblib's
-        (:func:`joblib.parallel_config`); models on a GPU want ``backend="threading"``.
+        (:func:`joblib.parallel_config`), so that ``backend="dask"`` scores on many machines; models on a GPU want
+        ``backend="threading"``.
     regression : bool, default=False
         Whether ``labels`` holds real targets, for which there are ``logme`` and ``lfc``.
     params : mapping of measure to dict, optional
@@ -94,8 +96,10 @@ def score_zoo(
     cache = None if cache_dir is None else ScoreCache(cache_dir, labels)
     tasks = (delayed(_score_one)(name, source, labels, measures, params, cache) for name, source in zoo.items())
     done = {}
-    results = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
+    # Pools of processes, such as joblib's "multiprocessing" and "ray", hand over all results at the end.
+    lazy = get_active_backend()[0].supports_return_generator
     with _dead_worker_told(zoo, done):
+        results = Parallel(n_jobs=n_jobs, return_as="generator" if lazy else "list")(tasks)
         for count, (name, (scores, errors, seconds)) in enumerate(zip(zoo, results, strict=True), 1):
             done[name] = (scores, errors)
             if verbose:
