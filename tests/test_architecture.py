@@ -74,6 +74,7 @@ NEIGHBOURS = {
     ("metrics", "model_selection"),
     ("metrics", "records"),
     ("model_selection", "records"),
+    ("persistence", "_compat"),
     ("persistence", "_packing"),
     ("persistence", "_trees"),
     ("persistence", "_vetting"),
