@@ -16,8 +16,8 @@ import skgat
 DOCS = Path(skgat.__file__).parent.parent / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if not {"_build", "_generated", "auto_examples"} & {*path.parts})
 
-#: Blocks that are shown and not run: what installs things, or takes a whole checkout.
-NOT_RUN = {("start/install.md", "console"), ("project/contributing.md", "console")}
+#: Blocks that are shown and not run: what installs things, or takes a whole checkout, or several machines.
+NOT_RUN = {("start/install.md", "console"), ("project/contributing.md", "console"), ("scale.md", "python")}
 
 
 @pytest.fixture(autouse=True)
