@@ -40,7 +40,7 @@ format: venv  ## Put the code in its format
 	$(BIN)/ruff format .
 
 test: lint  ## Lint, run the tests and doctests, check the branch coverage
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
 
 docs: $(VENV)/.installed-docs  ## Build the site in docs/_build/html, run what its pages show, check its links
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html

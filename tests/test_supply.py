@@ -57,8 +57,10 @@ def test_everything_on_the_page_is_pinned(licences):
 
 
 def test_no_licence_asks_for_the_source_of_what_uses_it(licences):
-    for name, (told, _) in licences.written().items():
+    for name, (told, parts) in licences.written().items():
         assert told
+        if set(parts.split(", ")) <= {"docs", "test"}:
+            continue  # tools of those who work on skgat
         assert "None" not in told
         assert not re.search(r"\b(A|L)?GPL|General Public|Proprietary", told) or "LGPL" in told, f"{name}: {told}"
 

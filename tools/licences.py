@@ -33,7 +33,10 @@ NVIDIA's own terms; the builds for the CPU, of which this page is made, do not.
 def declared():
     """The requirements of each part, as pyproject.toml has them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return {_CORE: project["dependencies"], **project["optional-dependencies"]}
+    extras = project["optional-dependencies"]
+    own = {f"{project['name']}[{extra}]": requirements for extra, requirements in extras.items()}
+    spelled_out = {extra: [part for text in texts for part in own.get(text, [text])] for extra, texts in extras.items()}
+    return {_CORE: project["dependencies"], **spelled_out}
 
 
 def reach(requirements):
@@ -95,9 +98,13 @@ def written():
 
 
 def stale():
-    """What is installed and not on the page as it is."""
+    """What is installed and not on the page as it is; what is not installed here may bring along more."""
     page = written()
-    return {name: row for name, row in rows().items() if page.get(name) != row}
+    return {name: row for name, row in rows().items() if name not in page or not _agree(row, page[name])}
+
+
+def _agree(row, told):
+    return row[0] == told[0] and set(row[1].split(", ")) <= set(told[1].split(", "))
 
 
 def main(argv=None):
