@@ -5,6 +5,7 @@ mistakes in the same words.
 """
 
 __all__ = [
+    "LARGEST",
     "ROLES",
     "IdIndex",
     "Pairs",
@@ -35,6 +36,8 @@ from ._frames import as_pandas, column_names, is_frame, is_numeric
 
 #: What a metadata column can describe; a column named ``<role>__<name>`` says so itself.
 ROLES = ("model", "dataset", "pair")
+#: Of a number that describes something; squares of larger ones overflow.
+LARGEST = 1e150
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,8 @@ def _read_positions(estimator, X, y, sample_weight, reset, scores):
     else:
         X = validate_data(estimator, X, **checks)
     features = pd.DataFrame(X[:, 2:], columns=[f"pair__x{i}" for i in range(2, X.shape[1])])
+    for column in features.columns:
+        _check_size(column, features[column].to_numpy())
     y = np.asarray(y, dtype=np.float64) if scores else None
     return Pairs(X[:, 0], X[:, 1], y, _weights(sample_weight, len(X)), features, named=False)
 
@@ -224,11 +229,19 @@ def _check_numbers(estimator, frame):
                 f"Column {column!r} does not hold numbers (its first value is {frame[column].iloc[0]!r}), but {name} "
                 f"takes numbers only. Put a MetadataEncoder before it: make_pipeline(MetadataEncoder(), {name}())."
             )
-        if not np.isfinite(frame[column].to_numpy()).all():
+        values = frame[column].to_numpy()
+        if not np.isfinite(values).all():
             raise ValueError(
                 f"Column {column!r} holds NaN or infinite values, but {name} takes finite numbers only. "
                 f"A MetadataEncoder before it imputes them: make_pipeline(MetadataEncoder(), {name}())."
             )
+        _check_size(column, values)
+
+
+def _check_size(column, values):
+    largest = max(float(values.max()), float(values.min()), key=abs)
+    if abs(largest) > LARGEST:
+        raise ValueError(f"Column {column!r} holds {largest:g}, but expected numbers of at most {LARGEST:g} in size.")
 
 
 def _weights(sample_weight, n_records):
@@ -469,7 +482,9 @@ def _unpivot(table, scores, model, dataset, target):
     cells = table.to_numpy(dtype=np.float64 if numeric else object)
     rows, columns = np.nonzero(~pd.isna(cells))
     datasets = pd.Series(list(table.columns), dtype=None if is_numeric(table.columns) else object).to_numpy()
-    return pd.DataFrame({model: models[rows], dataset: datasets[columns], target: cells[rows, columns]})
+    # As they are: pandas would make a column of dates of objects that are dates, and those count as nanoseconds.
+    found = pd.Series(cells[rows, columns], dtype=cells.dtype)
+    return pd.DataFrame({model: models[rows], dataset: datasets[columns], target: found})
 
 
 def _rows_for(table, name, ids):
