@@ -564,3 +564,14 @@ def test_input_features_are_compared():
 def test_arguments_are_checked(argument, value):
     with pytest.raises(ValueError, match=f"The '{argument}' parameter of MetadataEncoder must be"):
         MetadataEncoder(**{argument: value}).fit(RECORDS)
+
+
+def test_remembers_which_models_were_seen_with_which_datasets():
+    """Exactly: recommenders are asked to leave these out."""
+    seen = [("vit", "pets"), ("rn18", "draw"), ("eff", "cars"), ("vit", "cars"), ("rn18", "pets"), ("vit", "pets")]
+    frame = pd.DataFrame(seen, columns=["model", "dataset"]).assign(model__size=1.0, dataset__size=2.0)
+    encoder = MetadataEncoder().fit(frame)
+    models, datasets = (table.index.to_numpy()[places] for table, places in
+                        zip((encoder.models_, encoder.datasets_), encoder.pairs_.T, strict=True))  # fmt: skip
+    assert sorted(zip(models, datasets, strict=True)) == sorted(set(seen))
+    assert encoder.pairs_.dtype.kind == "i"

@@ -135,7 +135,8 @@ class TestRegressors:
     @given(frame=frames(kinds=NUMBERS), more=frames(("model", "dataset"), kinds=NUMBERS), data=st.data())
     def test_the_network(self, frame, more, data):
         transform = data.draw(st.sampled_from(["balanced", "none", "zscore", "rank"]))
-        weight = data.draw(st.sampled_from([0.0, 0.5, 1.0]))
+        # The kernel regression is far slower than so small a network.
+        weight = data.draw(st.sampled_from([0.0, 0.0, 0.0, 0.5, 1.0]))
         gat = TransferabilityGAT(target_transform=transform, kernel_weight=weight, **TINY)
         if answer(gat.fit, frame) is None:
             return
