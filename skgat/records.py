@@ -144,8 +144,8 @@ def _read_positions(estimator, X, y, sample_weight, reset, scores):
         X = validate_data(estimator, X, **checks)
     features = pd.DataFrame(X[:, 2:], columns=[f"pair__x{i}" for i in range(2, X.shape[1])])
     for column in features.columns:
-        _check_size(column, features[column].to_numpy())
-    y = np.asarray(y, dtype=np.float64) if scores else None
+        _sized(column, features[column].to_numpy())
+    y = _sized(estimator.target, np.asarray(y, dtype=np.float64)) if scores else None
     return Pairs(X[:, 0], X[:, 1], y, _weights(sample_weight, len(X)), features, named=False)
 
 
@@ -194,13 +194,13 @@ def _scores(estimator, y, given, ids):
     if y is not None:
         y = check_y(y, y_numeric=True, estimator=estimator)
         check_consistent_length(ids[0], y)
-        return np.asarray(y, dtype=np.float64)
+        return _sized(estimator.target, np.asarray(y, dtype=np.float64))
     if given is None:
         raise ValueError(
             f"X has no target column {estimator.target!r} and y is None; pass the scores as y, or name the column "
             "that holds them with target=."
         )
-    return _finite_scores(given, estimator.target, *ids)
+    return _sized(estimator.target, _finite_scores(given, estimator.target, *ids))
 
 
 def _finite_scores(given, target, models, datasets):
@@ -235,13 +235,14 @@ def _check_numbers(estimator, frame):
                 f"Column {column!r} holds NaN or infinite values, but {name} takes finite numbers only. "
                 f"A MetadataEncoder before it imputes them: make_pipeline(MetadataEncoder(), {name}())."
             )
-        _check_size(column, values)
+        _sized(column, values)
 
 
-def _check_size(column, values):
+def _sized(column, values):
     largest = max(float(values.max()), float(values.min()), key=abs)
     if abs(largest) > LARGEST:
         raise ValueError(f"Column {column!r} holds {largest:g}, but expected numbers of at most {LARGEST:g} in size.")
+    return values
 
 
 def _weights(sample_weight, n_records):

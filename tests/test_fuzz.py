@@ -83,7 +83,7 @@ class TestMakeRecords:
             values = rows[column].tolist()
             for model, found in zip(made["model"].tolist(), made[name].tolist(), strict=True):
                 expected = values[table[model]]
-                same = found is expected or np.array_equal(found, expected) or (_missing(found) and _missing(expected))
+                same = _missing(found) if _missing(expected) else found is expected or np.array_equal(found, expected)
                 assert same, (found, expected)
 
 

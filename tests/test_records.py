@@ -476,6 +476,14 @@ class TestSizes:
         with pytest.raises(ValueError, match=re.escape(expected)):
             BiasRegressor().fit(np.array([[0, 0, 1.0], [1, 0, -1e200]]), [0.1, 0.2])
 
+    @pytest.mark.parametrize("form", ["column", "y", "array"])
+    def test_of_the_scores(self, form):
+        expected = "Column 'score' holds 1.7e+308, but expected numbers of at most 1e+150 in size."
+        frame = pd.DataFrame({"model": ["a", "b"], "dataset": ["x", "x"], "score": [0.1, 1.7e308]})
+        X = frame if form != "array" else np.array([[0.0, 0.0], [1.0, 0.0]])
+        with pytest.raises(ValueError, match=re.escape(expected)):
+            BiasRegressor().fit(X, None if form == "column" else frame["score"])
+
     def test_at_the_limit(self):
         frame = pd.DataFrame({"model": ["a", "b"], "dataset": ["x", "x"], "score": [0.1, 0.2], "pair__c": [0, 1e150]})
         assert len(read_pairs(BiasRegressor(), frame, reset=True, scores=True)) == 2
