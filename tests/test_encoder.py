@@ -575,3 +575,30 @@ def test_remembers_which_models_were_seen_with_which_datasets():
                         zip((encoder.models_, encoder.datasets_), encoder.pairs_.T, strict=True))  # fmt: skip
     assert sorted(zip(models, datasets, strict=True)) == sorted(set(seen))
     assert encoder.pairs_.dtype.kind == "i"
+
+
+class Listener:
+    """A callback that writes down which tasks a fit tells of, and how many steps each says that it has."""
+
+    def __init__(self):
+        self.heard = []
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context, **_):
+        self.heard.append(("begins", context.task_name, context.max_subtasks))
+
+    def on_fit_task_end(self, estimator, context, **_):
+        self.heard.append(("ends", context.task_name, context.max_subtasks))
+
+
+def test_a_fit_is_one_task_without_steps():
+    pytest.importorskip("sklearn.callback", reason="callbacks came with scikit-learn 1.9")
+    listener = Listener()
+    frame = pd.DataFrame({"model": ["vit", "rn18"], "dataset": ["pets", "pets"], "model__size": [1.0, 2.0]})
+    MetadataEncoder().set_callbacks(listener).fit(frame)
+    assert listener.heard == [("begins", "fit", 0), ("ends", "fit", 0)]

@@ -116,7 +116,7 @@ class TestEncoder:
     @PROFILE
     @given(data=st.data())
     def test_meets_other_values_than_in_fit(self, data):
-        names = ("model", "dataset", "model__a", "dataset__b", "pair__c")
+        names = ("model", "dataset", "model__a", "pair__c")
         one, other = (data.draw(frames(names, most=0, n_rows=data.draw(st.integers(1, 6)))) for _ in range(2))
         encoder = MetadataEncoder()
         if answer(encoder.fit, one) is None:
