@@ -17,7 +17,7 @@ from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler, normalize
 
 from ._frames import is_numeric
-from .records import value_codes
+from .records import LARGEST, value_codes
 
 #: How the values of a column are understood.
 KINDS = ("numeric", "log", "categorical", "multilabel", "text")
@@ -27,8 +27,6 @@ _DATES = {"date", "datetime", "datetime64"}
 _SPANS = {"timedelta", "timedelta64"}
 _SEPARATOR = "\x1f"  # between labels that are already told apart: no label holds it
 _DELIMITERS = (";", "|", ",")
-#: Squares of larger numbers overflow.
-_LARGEST = 1e150
 #: What the table of all categories of a column may hold.
 _MOST_CELLS = 10**8
 
@@ -114,10 +112,10 @@ def _as_numbers(column, what, name):
         numbers = np.append(distinct, np.nan)[codes]
     if np.isinf(numbers).any():
         raise ValueError(f"Column {name!r} holds infinite values, but expected finite numbers or missing values.")
-    if (np.abs(numbers) > _LARGEST).any():
+    if (np.abs(numbers) > LARGEST).any():
         raise ValueError(
             f"Column {name!r} holds {numbers[np.nanargmax(np.abs(numbers))]:g}, but expected numbers of at "
-            f"most {_LARGEST:g} in size."
+            f"most {LARGEST:g} in size."
         )
     return numbers
 

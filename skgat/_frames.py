@@ -71,7 +71,13 @@ def as_pandas(X, name="X", columns=None):
 def _foreign_column(series):
     dtype = series.dtype
     if not dtype.is_numeric() and dtype != nw.Boolean:
-        return pd.Series(series.to_list(), dtype=object)
+        try:
+            return pd.Series(series.to_list(), dtype=object)
+        except (OverflowError, ValueError) as error:
+            raise ValueError(
+                f"Column {series.name!r} holds a time that Python cannot express ({error}), but expected one in the "
+                "range of its datetime module."
+            ) from error
     if dtype.is_decimal() or (series.null_count() and not dtype.is_float()):
         # Through Python: arrow refuses to cast integers that a float cannot hold exactly.
         return pd.Series(np.array(series.to_list(), dtype=np.float64))

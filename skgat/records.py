@@ -5,6 +5,7 @@ mistakes in the same words.
 """
 
 __all__ = [
+    "LARGEST",
     "ROLES",
     "IdIndex",
     "Pairs",
@@ -34,6 +35,8 @@ from ._ids import IdIndex, id_codes, lookup_ids
 
 #: What a metadata column can describe; a column named ``<role>__<name>`` says so itself.
 ROLES = ("model", "dataset", "pair")
+#: Of a number that describes something; squares of larger ones overflow.
+LARGEST = 1e150
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,9 @@ def _read_positions(estimator, X, y, sample_weight, reset, scores):
     else:
         X = validate_data(estimator, X, **checks)
     features = pd.DataFrame(X[:, 2:], columns=[f"pair__x{i}" for i in range(2, X.shape[1])])
-    y = np.asarray(y, dtype=np.float64) if scores else None
+    for column in features.columns:
+        _sized(column, features[column].to_numpy())
+    y = _sized(estimator.target, np.asarray(y, dtype=np.float64)) if scores else None
     return Pairs(X[:, 0], X[:, 1], y, _weights(sample_weight, len(X)), features, named=False)
 
 
@@ -188,13 +193,13 @@ def _scores(estimator, y, given, ids):
     if y is not None:
         y = check_y(y, y_numeric=True, estimator=estimator)
         check_consistent_length(ids[0], y)
-        return np.asarray(y, dtype=np.float64)
+        return _sized(estimator.target, np.asarray(y, dtype=np.float64))
     if given is None:
         raise ValueError(
             f"X has no target column {estimator.target!r} and y is None; pass the scores as y, or name the column "
             "that holds them with target=."
         )
-    return _finite_scores(given, estimator.target, *ids)
+    return _sized(estimator.target, _finite_scores(given, estimator.target, *ids))
 
 
 def _finite_scores(given, target, models, datasets):
@@ -223,11 +228,20 @@ def _check_numbers(estimator, frame):
                 f"Column {column!r} does not hold numbers (its first value is {frame[column].iloc[0]!r}), but {name} "
                 f"takes numbers only. Put a MetadataEncoder before it: make_pipeline(MetadataEncoder(), {name}())."
             )
-        if not np.isfinite(frame[column].to_numpy()).all():
+        values = frame[column].to_numpy()
+        if not np.isfinite(values).all():
             raise ValueError(
                 f"Column {column!r} holds NaN or infinite values, but {name} takes finite numbers only. "
                 f"A MetadataEncoder before it imputes them: make_pipeline(MetadataEncoder(), {name}())."
             )
+        _sized(column, values)
+
+
+def _sized(column, values):
+    largest = max(float(values.max()), float(values.min()), key=abs)
+    if abs(largest) > LARGEST:
+        raise ValueError(f"Column {column!r} holds {largest:g}, but expected numbers of at most {LARGEST:g} in size.")
+    return values
 
 
 def _weights(sample_weight, n_records):
@@ -421,7 +435,9 @@ def _unpivot(table, scores, model, dataset, target):
     cells = table.to_numpy(dtype=np.float64 if numeric else object)
     rows, columns = np.nonzero(~pd.isna(cells))
     datasets = pd.Series(list(table.columns), dtype=None if is_numeric(table.columns) else object).to_numpy()
-    return pd.DataFrame({model: models[rows], dataset: datasets[columns], target: cells[rows, columns]})
+    # As they are: pandas would make a column of dates of objects that are dates, and those count as nanoseconds.
+    found = pd.Series(cells[rows, columns], dtype=cells.dtype)
+    return pd.DataFrame({model: models[rows], dataset: datasets[columns], target: found})
 
 
 def _rows_for(table, name, ids):

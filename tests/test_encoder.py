@@ -564,3 +564,41 @@ def test_input_features_are_compared():
 def test_arguments_are_checked(argument, value):
     with pytest.raises(ValueError, match=f"The '{argument}' parameter of MetadataEncoder must be"):
         MetadataEncoder(**{argument: value}).fit(RECORDS)
+
+
+def test_remembers_which_models_were_seen_with_which_datasets():
+    """Exactly: recommenders are asked to leave these out."""
+    seen = [("vit", "pets"), ("rn18", "draw"), ("eff", "cars"), ("vit", "cars"), ("rn18", "pets"), ("vit", "pets")]
+    frame = pd.DataFrame(seen, columns=["model", "dataset"]).assign(model__size=1.0, dataset__size=2.0)
+    encoder = MetadataEncoder().fit(frame)
+    models, datasets = (table.index.to_numpy()[places] for table, places in
+                        zip((encoder.models_, encoder.datasets_), encoder.pairs_.T, strict=True))  # fmt: skip
+    assert sorted(zip(models, datasets, strict=True)) == sorted(set(seen))
+    assert encoder.pairs_.dtype.kind == "i"
+
+
+class Listener:
+    """A callback that writes down which tasks a fit tells of, and how many steps each says that it has."""
+
+    def __init__(self):
+        self.heard = []
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context, **_):
+        self.heard.append(("begins", context.task_name, context.max_subtasks))
+
+    def on_fit_task_end(self, estimator, context, **_):
+        self.heard.append(("ends", context.task_name, context.max_subtasks))
+
+
+def test_a_fit_is_one_task_without_steps():
+    pytest.importorskip("sklearn.callback", reason="callbacks came with scikit-learn 1.9")
+    listener = Listener()
+    frame = pd.DataFrame({"model": ["vit", "rn18"], "dataset": ["pets", "pets"], "model__size": [1.0, 2.0]})
+    MetadataEncoder().set_callbacks(listener).fit(frame)
+    assert listener.heard == [("begins", "fit", 0), ("ends", "fit", 0)]

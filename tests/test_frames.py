@@ -137,3 +137,11 @@ def test_to_polars():
     frame = pd.DataFrame({"id": np.array(["a", "b"], dtype=object), "x": [1.0, 2.0]}, index=[5, 6])
     assert as_container(frame, "pandas") is frame
     assert as_container(frame, "polars").equals(pl.DataFrame({"id": ["a", "b"], "x": [1.0, 2.0]}))
+
+
+@pytest.mark.parametrize("unit", [pa.timestamp("us"), pa.duration("s"), pa.date32()])
+def test_times_beyond_those_of_python_are_refused_by_name(unit):
+    integer = pa.int32() if unit == pa.date32() else pa.int64()
+    table = pa.table({"released": pa.array([0, 2**30 if unit == pa.date32() else 2**62], integer).cast(unit)})
+    with pytest.raises(ValueError, match=r"Column 'released' holds a time that Python cannot express \(.+\), but"):
+        as_pandas(table)

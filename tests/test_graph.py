@@ -1,6 +1,7 @@
 """The graph: canonical order, duplicates, features of nodes, growth, additive effects, neighbours."""
 
 import dataclasses
+import pickle
 import warnings
 
 import numpy as np
@@ -197,6 +198,15 @@ class TestExtendGraph:
         assert edges[2, "cars"] == (0.8, 1.0)
         assert edges["vit", "cars"] == (0.1, 1.0)
 
+    @pytest.mark.parametrize(("kind", "other"), [("int64", "uint64"), ("uint64", "int64"), ("int64", "float64")])
+    def test_large_numbers_stay_what_they_are(self, records, kind, other):
+        """One type for both would be a float, which cannot hold them."""
+        large = 2**62 + 1
+        of_kind = records[:1].assign(model=np.array([large], dtype=kind))
+        _, grown = self.extended(of_kind, records[1:2].assign(model=np.array([3], dtype=other)))
+        assert grown.models.tolist() == [3, large]
+        assert set(as_edges(grown)) == {(large, "cars"), (3, "pets")}
+
 
 def ridge_oracle(graph, shrinkage):
     """The effects by one least-squares solve: shrinkage as rows of zeros beside the weighted records."""
@@ -222,6 +232,16 @@ def test_additive_effects_are_the_ridge_solution(shrinkage, weighted):
     graph = make_graph(frame, sample_weight=rng.uniform(0.1, 3.0, 24) if weighted else None)
     for found, expected in zip(additive_effects(graph, shrinkage), ridge_oracle(graph, shrinkage), strict=True):
         assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_graph_is_frozen_and_its_indexes_are_not_saved(records):
+    graph = make_graph(records)
+    blank = pickle.dumps(graph)
+    assert graph.find("model", np.array(["vit", "vgg", "beit"], dtype=object)).tolist() == [2, 1, -1]
+    assert len(pickle.dumps(graph)) == len(blank)
+    assert_same_graph(pickle.loads(pickle.dumps(graph)), graph)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        graph.scores = graph.weights
 
 
 def test_additive_effects_recover_an_additive_table_exactly():

@@ -1,5 +1,6 @@
 """Ranking metrics against scipy, scikit-learn and slow reference code."""
 
+import contextlib
 from itertools import permutations
 
 import numpy as np
@@ -194,8 +195,11 @@ def test_groups_that_cannot_be_ranked_are_skipped(name):
 @pytest.mark.parametrize("rows", [([], [], []), ([1.0, 2.0], [1.0, 2.0], ["a", "b"]), ([3.0, 3.0], [1.0, 2.0], [0, 0])])
 def test_no_group_left_is_nan_with_a_warning(name, rows):
     truth, pred, groups = rows
-    with pytest.warns(UndefinedMetricWarning, match=f"{name} is undefined and set to nan: it needs a group with"):
+    with pytest.warns(
+        UndefinedMetricWarning, match=f"{name} is undefined and set to nan: it needs a group with"
+    ) as seen:
         assert np.isnan(metric(name)(truth, pred, groups=groups))
+    assert seen[0].filename == __file__, "it points at the line that asked"
 
 
 @pytest.mark.parametrize("name", ORACLES)
@@ -292,3 +296,13 @@ def test_bad_k_is_named(name, k):
 
 def test_ready_scorers_are_those_of_all_metrics():
     assert list(RANKING_SCORERS) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("truth", "expected"), [([0.8, 0.4, 0.2], 0.5), ([8, 4, 2], 0.5), ([0, -1, -2], np.nan), ([-1, -2, -3], np.nan)]
+)
+def test_relative_accuracy_is_a_ratio_of_positive_scores_of_any_size(truth, expected):
+    context = pytest.warns(UndefinedMetricWarning) if np.isnan(expected) else contextlib.nullcontext()
+    with context:
+        found = metrics.relative_accuracy(truth, [1, 3, 2], groups=["a"] * 3, k=2)
+    assert found == pytest.approx(expected, nan_ok=True)

@@ -281,3 +281,10 @@ def test_unknown_metric_is_named(bad):
 def test_wrong_argument_of_a_metric_shows_at_once():
     with pytest.raises(TypeError, match=r"pearson.* got an unexpected keyword argument 'k'"):
         ranking_scorer("pearson", k=3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_ready_scorer_is_the_metric_itself_or_its_negative(name, records):
+    model = ModelMean(weight=-1.0).fit(records)
+    value = metric(name)(records["score"], model.predict(records), groups=records["dataset"])
+    assert RANKING_SCORERS[name](model, records) == (-value if name == "top_k_regret" else value) != 0

@@ -1,3 +1,6 @@
+import datetime as dt
+import re
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 
+from skgat.baselines import BiasRegressor
 from skgat.records import constant_within, id_codes, infer_roles, lookup_ids, make_records, read_pairs, value_codes
 
 
@@ -448,3 +452,38 @@ def test_names_must_differ():
 def test_tables_must_be_frames():
     with pytest.raises(TypeError, match="models must be a dataframe, got dict"):
         make_records(LONG, {"a": 1})
+
+
+@pytest.mark.parametrize("dates", [[pd.Timestamp(0)], [pd.Timestamp(0), None], [dt.date(2020, 1, 1)]])
+def test_dates_in_the_cells_of_a_wide_table_are_no_scores(dates):
+    table = pd.DataFrame({"model": [*"ab"][: len(dates)], "cars": dates})
+    with pytest.raises(ValueError, match=r"Column 'score' holds 1 value\(s\) that are not finite numbers.* on dataset"):
+        make_records(table)
+
+
+class TestSizes:
+    """Their squares overflow, and then so does everything."""
+
+    @pytest.mark.parametrize("value", [1.7e308, -1.7e308, 1.01e150])
+    def test_of_a_column(self, value):
+        frame = pd.DataFrame({"model": ["a", "b"], "dataset": ["x", "x"], "score": [0.1, 0.2], "pair__c": [0, value]})
+        expected = f"Column 'pair__c' holds {value:g}, but expected numbers of at most 1e+150 in size."
+        with pytest.raises(ValueError, match=re.escape(expected)):
+            read_pairs(BiasRegressor(), frame, reset=True, scores=True)
+
+    def test_of_an_array(self):
+        expected = "Column 'pair__x2' holds -1e+200, but expected numbers of at most 1e+150 in size."
+        with pytest.raises(ValueError, match=re.escape(expected)):
+            BiasRegressor().fit(np.array([[0, 0, 1.0], [1, 0, -1e200]]), [0.1, 0.2])
+
+    @pytest.mark.parametrize("form", ["column", "y", "array"])
+    def test_of_the_scores(self, form):
+        expected = "Column 'score' holds 1.7e+308, but expected numbers of at most 1e+150 in size."
+        frame = pd.DataFrame({"model": ["a", "b"], "dataset": ["x", "x"], "score": [0.1, 1.7e308]})
+        X = frame if form != "array" else np.array([[0.0, 0.0], [1.0, 0.0]])
+        with pytest.raises(ValueError, match=re.escape(expected)):
+            BiasRegressor().fit(X, None if form == "column" else frame["score"])
+
+    def test_at_the_limit(self):
+        frame = pd.DataFrame({"model": ["a", "b"], "dataset": ["x", "x"], "score": [0.1, 0.2], "pair__c": [0, 1e150]})
+        assert len(read_pairs(BiasRegressor(), frame, reset=True, scores=True)) == 2
