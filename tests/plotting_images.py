@@ -16,9 +16,11 @@ import pandas as pd
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
+from skgat.inspection import Explanation
 from skgat.plotting import (
     CalibrationDisplay,
     EmbeddingDisplay,
+    ExplanationDisplay,
     MeasuresDisplay,
     RankingDisplay,
     RegretCurveDisplay,
@@ -102,6 +104,14 @@ def _measured():
     return {name: getattr(display, name) for name in ("quality", "points", "references")}
 
 
+def _explanation(figure):
+    effect = np.array([0.9, -0.6, 0.5, -0.2, 0.7, -0.4])
+    frame = RECORDS.head(6).assign(effect=effect, ranking_effect=effect / 2, column="depth", value=[1, 2, 3, 4, 5, 6])
+    frame.insert(0, "kind", ["record"] * 4 + ["metadata"] * 2)
+    explanation = Explanation("m0", "d0", score=1.0, std=0.1, frame=frame, n_records=4)
+    ExplanationDisplay.from_predictions(explanation, ax=figure.subplots(1, 2, sharex=True))
+
+
 #: What each image shows; a drawing fills an empty figure.
 DRAWINGS = {
     "matrix": _matrix,
@@ -112,6 +122,7 @@ DRAWINGS = {
     "calibration": _calibration,
     "measures": _measures,
     "measures_scatter": _measures_scatter,
+    "explanation": _explanation,
 }
 
 

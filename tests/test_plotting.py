@@ -18,10 +18,12 @@ import matplotlib.pyplot as plt
 from skgat import MetadataEncoder, TransferabilityGAT, plotting, recommend
 from skgat.baselines import BiasRegressor
 from skgat.datasets import load_vision_zoo
+from skgat.inspection import explain
 from skgat.metrics import top_k_regret
 from skgat.plotting import (
     CalibrationDisplay,
     EmbeddingDisplay,
+    ExplanationDisplay,
     MeasuresDisplay,
     RankingDisplay,
     RegretCurveDisplay,
@@ -487,6 +489,7 @@ def drawn(bias, gat):
         RegretCurveDisplay.from_estimator(bias, held_out),
         CalibrationDisplay.from_estimator(gat, held_out),
         MeasuresDisplay.from_predictions(measured()),
+        ExplanationDisplay.from_predictions(explain(gat, "resnet50", "dtd", max_records=5)),
     ]
 
 
@@ -494,12 +497,13 @@ def test_every_display_draws_again_on_other_axes(bias, gat):
     displays = drawn(bias, gat)
     assert {type(display).__name__ for display in displays} == set(plotting.__all__)
     for display in displays:
-        figure, ax = plt.subplots()
+        figure, ax = plt.subplots(1, np.size(display.ax_))
         assert display.plot(ax) is display
-        assert display.ax_ is ax
+        assert np.all(display.ax_ == ax)
         assert display.figure_ is figure
         before = display.figure_
         assert display.plot().figure_ is not before
+        plt.close("all")
 
 
 @pytest.mark.parametrize("style", ["default", "dark_background"])

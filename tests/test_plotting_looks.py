@@ -130,7 +130,7 @@ def test_every_display_says_what_is_shown(name):
     first = figure.axes[0]
     assert first.get_title()
     assert first.get_xlabel() or name == "measures_scatter"
-    assert first.get_ylabel() or name in ("ranking", "measures")  # their rows are named one by one
+    assert first.get_ylabel() or name in ("ranking", "measures", "explanation")  # their rows are named one by one
     named = {"embedding_by_number": "effect", "matrix": "score"}
     if name in named:
         assert figure.axes[-1].get_ylabel() == named[name]

@@ -6,7 +6,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from ._canvas import PALETTE, ink, panels
+from ._canvas import ink, palette, panels
 
 _EFFECTS = {"effect": "effect on the predicted score", "ranking_effect": "effect relative to the other models"}
 _KINDS = {"record": "Past results", "metadata": "Metadata"}
@@ -101,8 +101,8 @@ class ExplanationDisplay:
     def _draw(self, ax, kind, part, effect):
         values = part[effect].to_numpy()
         places = np.arange(len(part))
-        # Okabe and Ito's blue and vermilion; the side says the same again.
-        bars = ax.barh(places, values, color=np.where(values >= 0, PALETTE[0], PALETTE[1]))
+        raised, lowered = palette(ax)[:2]  # the side says the same again
+        bars = ax.barh(places, values, color=np.where(values >= 0, raised, lowered))
         ax.set_yticks(places, self._names(kind, part))
         ax.invert_yaxis()
         ax.axvline(0, color=ink(ax), linewidth=0.8)
