@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from estimators import instance, public_estimators, reads_records, recommenders, state_bytes
-from golden.make import predictions
+from golden_predictions import PATH, predictions
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -132,8 +132,8 @@ def test_a_search_over_processes_finds_what_a_search_in_one_finds(frame):
 
 
 def test_golden_predictions():
-    """What this release predicts stays, on other machines too; tests/golden/make.py writes it down."""
-    golden = json.loads((FOLDER / "golden" / "predictions.json").read_text(encoding="utf-8"))["predictions"]
+    """What this release predicts stays, on other machines too; tests/golden_predictions.py writes it down."""
+    golden = json.loads(PATH.read_text(encoding="utf-8"))["predictions"]
     found = predictions()
     assert found.keys() == golden.keys()
     for name, values in golden.items():

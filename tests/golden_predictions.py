@@ -1,26 +1,23 @@
-"""Write down what this release predicts: ``python tests/golden/make.py`` makes ``tests/golden/predictions.json`` anew.
+"""What each recommender of this release predicts after a fit: ``python tests/golden_predictions.py`` writes it down.
 
-Made anew only where predictions are meant to change; the change is then a line of the changelog.
+Beside the saved files of the release, and after them. Made anew only where predictions are meant to change; the change
+is then a line of the changelog.
 """
 
 import json
 import platform
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import scipy
 import sklearn
+from estimators import recommenders
+from golden_files import FOLDER
 
-FOLDER = Path(__file__).parent
-sys.path.insert(0, str(FOLDER.parent))
+import skgat
+from skgat.datasets import load_vision_zoo
 
-from estimators import recommenders  # noqa: E402 - the folder above is on the path from here on
-
-import skgat  # noqa: E402
-from skgat.datasets import load_vision_zoo  # noqa: E402
-
+PATH = FOLDER / skgat.__version__ / "predictions.json"
 #: A dataset and a model that fit does not see.
 UNKNOWN = {"dataset": "pets", "model": "resnet50"}
 #: Every so manieth row is asked for.
@@ -45,7 +42,7 @@ def main():
 
     versions = {module.__name__: module.__version__ for module in (skgat, np, pd, scipy, sklearn, torch)}
     made = {"with": versions | {"python": platform.python_version()}, "predictions": predictions()}
-    (FOLDER / "predictions.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    PATH.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
