@@ -1,6 +1,6 @@
 """What is held out of each member's training, and the honest errors that follow from it."""
 
-__all__ = ["Fold", "draw_folds", "noise_of", "scarcity"]
+__all__ = ["Fold", "Trial", "blend", "draw_folds", "noise_of", "scarcity", "try_folds"]
 
 from dataclasses import dataclass, replace
 
@@ -93,8 +93,36 @@ def _fold(graph, held, kind, dataset_features):
     return Fold(held, heard, target, scale)
 
 
-def noise_of(graph, target, scale, folds, predictions, disagreement):
-    """How far predictions are off, by what is known of the pair.
+@dataclass(frozen=True)
+class Trial:
+    """How those fared who did not hear of some edges.
+
+    Attributes
+    ----------
+    off : array of shape (n_held,)
+        What was predicted too low, in the units of the target.
+    edges : integer array of shape (n_held,)
+        Which edge it was about.
+    groups : integer array of shape (n_held,)
+        One number for each dataset in each fold.
+    cases : integer array of shape (n_held,)
+        What else was not heard of, as numbered in ``CASES``.
+    growth : array of shape (n_held,)
+        By how much the error grows for want of records.
+    apart : array of shape (n_held,)
+        The variance that is known apart.
+    """
+
+    off: np.ndarray
+    edges: np.ndarray
+    groups: np.ndarray
+    cases: np.ndarray
+    growth: np.ndarray
+    apart: np.ndarray
+
+
+def try_folds(graph, target, scale, folds, predictions, disagreement):
+    """Compare predictions with what was held out.
 
     Parameters
     ----------
@@ -110,29 +138,81 @@ def noise_of(graph, target, scale, folds, predictions, disagreement):
 
     Returns
     -------
-    errors, ranking_errors : dict of float
-        Of the scores, and of the scores relative to the others of their dataset, by the names in ``CASES``; in the
-        units of the target, without the disagreement and the growth by ``scarcity``.
+    Trial
     """
     parts = []
-    for fold, values in zip(folds, predictions, strict=True):
+    for number, (fold, values) in enumerate(zip(folds, predictions, strict=True)):
         records = {
             side: np.bincount(getattr(fold.graph, f"edge_{side}s"), minlength=getattr(graph, f"n_{side}s"))[codes]
             for side, codes in (("model", graph.edge_models), ("dataset", graph.edge_datasets))
         }
-        growth = np.sqrt(scarcity(records["model"]) * scarcity(records["dataset"]))
-        off = (scale.errors(graph, target, values, fold.scale, records["dataset"] > 0) / growth)[fold.held]
-        ranking = _centred(off, graph.edge_datasets[fold.held], graph.n_datasets)
-        cases = (1 * (records["dataset"] == 0) + 2 * (records["model"] == 0))[fold.held]
-        parts.append((off, ranking, cases, disagreement[fold.held]))
-    off, ranking, cases, apart = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return _by_case(off, cases, apart), _by_case(ranking, cases, apart)
+        parts.append(
+            (
+                scale.errors(graph, target, values, fold.scale, records["dataset"] > 0)[fold.held],
+                np.flatnonzero(fold.held),
+                number * graph.n_datasets + graph.edge_datasets[fold.held],
+                (1 * (records["dataset"] == 0) + 2 * (records["model"] == 0))[fold.held],
+                np.sqrt(scarcity(records["model"]) * scarcity(records["dataset"]))[fold.held],
+                disagreement[fold.held],
+            )
+        )
+    return Trial(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def _centred(errors, codes, n_datasets):
-    """Errors relative to the others on the dataset; NaN for a single one."""
-    counts = np.bincount(codes, minlength=n_datasets)[codes]
-    means = np.bincount(codes, errors, n_datasets)[codes] / counts
+def noise_of(trial):
+    """How far predictions are off, by what is known of the pair.
+
+    Returns
+    -------
+    errors, ranking_errors : dict of float
+        Of the scores, and of the scores relative to the others of their dataset, by the names in ``CASES``; in the
+        units of the target, without the disagreement and the growth by ``scarcity``.
+    """
+    off = trial.off / trial.growth
+    ranking = _centred(off, trial.groups)
+    return _by_case(off, trial.cases, trial.apart), _by_case(ranking, trial.cases, trial.apart)
+
+
+def blend(trial, other):
+    """Learn how much of another predictor helps where the model is unknown, and let it take part in the trial.
+
+    Parameters
+    ----------
+    trial : Trial
+    other : dict of arrays of shape (n_edges,)
+        By case: what the other one predicted too low, NaN where it cannot tell.
+
+    Returns
+    -------
+    shares : dict of float
+        By case, from 0 to 1.
+    trial : Trial
+    """
+    off, apart = trial.off.copy(), trial.apart.copy()
+    shares = {}
+    for case in other:
+        rows = np.flatnonzero((trial.cases == CASES.index(case)) & np.isfinite(other[case][trial.edges]))
+        own, its = trial.off[rows], other[case][trial.edges[rows]]
+        if case == "both":
+            # The level of an unknown dataset moves all models alike.
+            own, its = _centred(own, trial.groups[rows]), _centred(its, trial.groups[rows])
+            usable = np.isfinite(own)
+            own, its = own[usable], its[usable]
+        gap = own - its
+        most = gap @ gap - trial.apart[rows].sum()
+        n_models = len(np.unique(trial.groups[rows]))
+        share = (own @ gap - trial.apart[rows].sum()) / most if most > 0 else 0.0
+        shares[case] = float(np.clip(share, 0.0, 1.0))
+        off[rows] += shares[case] * (other[case][trial.edges[rows]] - trial.off[rows])
+        apart[rows] *= (1.0 - shares[case]) ** 2
+    return shares, replace(trial, off=off, apart=apart)
+
+
+def _centred(errors, groups):
+    """Errors relative to the others of the group; NaN for a single one."""
+    _, codes = np.unique(groups, return_inverse=True)
+    counts = np.bincount(codes)[codes]
+    means = (np.bincount(codes, errors) / np.bincount(codes))[codes] if len(codes) else errors
     with np.errstate(divide="ignore", invalid="ignore"):
         # A mean over n takes one n-th of the freedom.
         return np.where(counts > 1, (errors - means) / np.sqrt(1.0 - 1.0 / counts), np.nan)

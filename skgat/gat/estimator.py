@@ -379,8 +379,14 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         for start in range(0, len(pairs), _BLOCK):
             rows = slice(start, start + _BLOCK)
             values[rows], variance[rows] = self._of_rows(ends, rows, scaled["pair"][rows])
-        noise = self.ranking_noise_ if ranking else self.noise_
         case = 1 * (codes["dataset"] < 0) + 2 * (codes["model"] < 0)
+        for name, share in self.forest_shares_.items():
+            rows = np.flatnonzero(case == CASES.index(name))
+            if share and len(rows):
+                said = self.forest_.predict({role: scaled[role][rows] for role in ROLES})
+                values[rows] += share * (said - values[rows])
+                variance[rows] *= (1.0 - share) ** 2
+        noise = self.ranking_noise_ if ranking else self.noise_
         error = np.array([noise[name] for name in CASES])[case] ** 2
         for side in SIDES:
             error *= np.where(codes[side] < 0, 1.0, network.scarcity[side][codes[side]])

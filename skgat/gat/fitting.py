@@ -11,9 +11,10 @@ import torch
 from .._likeness import Likeness, make_likeness, read_similarity
 from ..graph import SIDES, Graph, neighbors
 from ..records import ROLES, lookup_ids
-from .calibration import Fold, draw_folds, noise_of, scarcity
+from .calibration import Fold, blend, draw_folds, noise_of, scarcity, try_folds
 from .distributed import training_layout
 from .edges import DenseEdges, choose_layout
+from .forest import grow
 from .inference import CASES, FrozenNetwork, as_distances
 from .kernel import solve
 from .module import Inputs, make_network
@@ -111,8 +112,7 @@ def train(estimator, task, seed, start, context, X, y):
             predictions = to_numpy(trainer.predictions()).astype(np.float64)
             trainer.finalize()
             fitted = _fitted(trainer, task, kernel)
-        noise, ranking_noise = _noise(task, folds, predictions, kernel)
-    fitted |= {"noise_": noise, "ranking_noise_": ranking_noise}
+        fitted |= _judge(task, folds, predictions, kernel, seed)
     if estimator.early_stopping:
         fitted["validation_scores_"] = trainer.scores
     return fitted
@@ -165,7 +165,7 @@ def _trainer(estimator, task, folds, held_out, seed, start):
     )
 
 
-def _noise(task, folds, predictions, kernel):
+def _judge(task, folds, predictions, kernel, seed):
     """Errors on what each member did not hear of; on what it learned where nothing was held out."""
     graph, share = task.graph, task.config["kernel_weight"]
     disagreement = (1.0 - share) ** 2 * predictions.var(axis=0)
@@ -175,9 +175,15 @@ def _noise(task, folds, predictions, kernel):
         regressions = np.stack([_on_edges(head, graph, task.features["pair"]) for head in told])
         predictions = (1.0 - share) * predictions + share * regressions
     if folds is None:
-        error = normal_scale(task.target - predictions.mean(axis=0))
-        return dict.fromkeys(CASES, error), dict.fromkeys(CASES, error)
-    return noise_of(graph, task.target, task.scale, folds, predictions, disagreement)
+        error = dict.fromkeys(CASES, normal_scale(task.target - predictions.mean(axis=0)))
+        return {"noise_": error, "ranking_noise_": error, "forest_": None, "forest_shares_": {}}
+    trial = try_folds(graph, task.target, task.scale, folds, predictions, disagreement)
+    forest, unheard = grow(graph, task.features, task.target, seed)
+    known = np.ones(graph.n_edges, dtype=bool)
+    off = {case: task.scale.errors(graph, task.target, said, task.scale, known) for case, said in unheard.items()}
+    shares, trial = blend(trial, off)
+    noise, ranking_noise = noise_of(trial)
+    return {"noise_": noise, "ranking_noise_": ranking_noise, "forest_": forest, "forest_shares_": shares}
 
 
 def _tell(task, fold, strengths):
@@ -228,6 +234,8 @@ def _fitted(trainer, task, kernel):
         "target_scale_": task.scale,
         "noise_": dict.fromkeys(CASES, 0.0),
         "ranking_noise_": dict.fromkeys(CASES, 0.0),
+        "forest_": None,
+        "forest_shares_": {},
         "device_": str(trainer.device),
         "n_iter_": len(trainer.losses),
         "loss_curve_": list(trainer.losses),
