@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+import threading
 import zipfile
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from .exceptions import PersistenceError
 
 #: Counts up when a file of an older skgat can no longer be read as it is.
 _FORMAT = 1
+
+#: Numpy makes a syntax tree of the header of every array, and Python 3.11 mistakes those of several threads for one.
+_PARSING = threading.Lock()
 
 #: The only types that a file may hold beside scikit-learn's estimators, numpy's arrays and Python's containers.
 _TRUSTED = (
@@ -105,7 +109,8 @@ def _check_own(data, name):
 
     try:
         check_entries(data)
-        check_content(data)
+        with _PARSING:
+            check_content(data)
     except ValueError as error:
         raise PersistenceError(
             f"{name} cannot be saved: load would refuse the file, as {error}. joblib.dump may take it."
@@ -199,8 +204,9 @@ def _build(data, path):
 
     skops = import_skops()
     try:
-        check_content(data)
-        recommender = unpack(skops.loads(data, trusted=list(_TRUSTED)))
+        with _PARSING:
+            check_content(data)
+            recommender = unpack(skops.loads(data, trusted=list(_TRUSTED)))
         check_trees(recommender)
     except skops.exceptions.UntrustedTypesFoundException as error:
         refused = sorted(set(skops.get_untrusted_types(data=data)) - set(_TRUSTED))

@@ -282,6 +282,14 @@ def test_metadata_may_be_left_out_whole_but_not_in_part(records):
         fitted.predict(new.drop(columns=names[1]))
 
 
+@pytest.mark.parametrize("kind", [bool, "Int64"])
+def test_metadata_of_an_unknown_dataset_may_be_of_any_kind_of_number(records, kind):
+    fitted = NearestDatasets().fit(records)
+    name = next(name for name in records.columns if name.startswith("dataset__"))
+    new = records.head(4).assign(dataset="new", **{name: [0.0, 1.0, 1.0, 0.0]})
+    assert_allclose(fitted.predict(new.astype({name: kind})), fitted.predict(new))
+
+
 def test_one_dataset_is_enough(records):
     one = records[records["dataset"] == records["dataset"].iloc[0]]
     assert_allclose(NearestDatasets().fit(one).predict(records), BiasRegressor().fit(one).predict(records))

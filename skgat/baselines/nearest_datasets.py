@@ -241,14 +241,15 @@ class NearestDatasets(DocumentedMixin, VersionedMixin, RegressorMixin, BaseEstim
         if not len(new):
             return self.neighbors_, self.similarities_, levels
         center = self._scaling[0]
-        table = pairs.features.iloc[new].reindex(columns=columns)
+        table = pairs.features.iloc[new].reindex(columns=columns).astype(np.float64)
         bare = [column not in pairs.features for column in columns]
         if any(bare) and not all(bare):
             raise ValueError(
                 f"X has no column {columns[bare.index(True)]!r}, which is needed to place the unknown dataset "
                 f"{pairs.datasets[new].tolist()[0]!r}."
             )
-        table, inverse = np.unique(table.fillna(dict(zip(columns, center, strict=True))), axis=0, return_inverse=True)
+        table = table.fillna(dict(zip(columns, center, strict=True))).to_numpy()
+        table, inverse = np.unique(table, axis=0, return_inverse=True)
         similar = np.zeros((len(table), self.graph_.n_datasets)) if all(bare) else self._likeness(table)
         neighbors, similarities = _best(similar, self.neighbors_.shape[1])
         nearest, near = neighbors[:, : self.n_neighbors], similarities[:, : self.n_neighbors]
