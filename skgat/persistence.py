@@ -43,6 +43,7 @@ _TRUSTED = (
     "skgat.embedding.graph_embedder.GraphEmbedder",
     "skgat.encoder.MetadataEncoder",
     "skgat.gat.estimator.TransferabilityGAT",
+    "skgat.gat.forest.Forest",
     "skgat.gat.inference.FrozenNetwork",
     "skgat.gat.kernel.KernelRegression",
     "skgat.gat.kernel.Strengths",

@@ -173,6 +173,7 @@ CONTESTANTS = {contestant.name: contestant for contestant in _all()}
 ABLATIONS = {
     "networks alone": {"kernel_weight": 0.0},
     "regression alone": {"kernel_weight": 1.0},
+    "no trees": {"forest_weight": 0.0},
     "no additive part": {"additive": False},
     "linear decoder": {"decoder": "linear"},
     "mlp decoder": {"decoder": "mlp"},
@@ -195,8 +196,9 @@ ABLATION_SPLITS = (
     ("vision", "lodo", 11),
     ("vision", "new-models", 5),
     ("domainnet", "edges", 2),
-    ("text", "lodo", 8),
-    ("image", "lodo", 8),
+    ("text", "lodo", 4),
+    ("image", "lodo", 4),
+    ("text", "new-models", 3),
 )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from skgat import MetadataEncoder, TransferabilityGAT
 from skgat.datasets import make_transfer_records
 from skgat.gat.inference import End
+from skgat.gat.prediction import predict_of_terms
 from skgat.gat.reading import read_features
 from skgat.graph import SIDES
 from skgat.records import read_pairs
@@ -35,7 +36,7 @@ def known_pair(recommender, row):
     tables, codes, _ = read_features(recommender.graph_, recommender.network_.scaling, pairs)
     ends = {side: End(codes[side]) for side in SIDES}
     features = recommender.network_.scale("pair", tables["pair"])
-    return least(lambda: recommender._of_rows(ends, slice(0, 1), features), 20, 200)
+    return least(lambda: predict_of_terms(recommender, ends, slice(0, 1), features), 20, 200)
 
 
 def main():

@@ -39,6 +39,7 @@ CONSTRAINTS = {
     "random_state": ["random_state"],
     "verbose": ["verbose"],
     "kernel_weight": [Interval(Real, 0, 1, closed="both")],
+    "forest_weight": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
     "conv": [StrOptions({"bipartite", "gatconv"})],
     "additive": ["boolean"],
     "schedule": ["boolean"],
@@ -49,7 +50,7 @@ CONSTRAINTS = {
 #: What the network of the paper cannot do otherwise.
 _GATCONV_EXPECTS = {
     "decoder": "linear", "edge_features": False, "additive": False, "n_neighbors": 0, "feature_dropout": 0,
-    "kernel_weight": 0,
+    "kernel_weight": 0, "forest_weight": 0,
 }  # fmt: skip
 
 

@@ -17,6 +17,8 @@ _FEWEST_NODES = 5
 _FEWEST_EDGES = 20
 #: The error of a case that was met on so many edges counts half, that of the cases in which more is known the rest.
 _FEW_ERRORS = 15
+#: A share that was learned from so many unknown models, or datasets, is taken for half of what it seems.
+_FEW_STRANGERS = 10
 #: The cases in which more is known of the pair.
 _EASIER = {"pair": (), "dataset": ("pair",), "model": ("pair",), "both": ("dataset", "model")}
 
@@ -173,39 +175,53 @@ def noise_of(trial):
     return _by_case(off, trial.cases, trial.apart), _by_case(ranking, trial.cases, trial.apart)
 
 
-def blend(trial, other):
-    """Learn how much of another predictor helps where the model is unknown, and let it take part in the trial.
+def blend(trial, graph, other, share="auto"):
+    """Let another predictor take part where the model is unknown.
 
     Parameters
     ----------
     trial : Trial
+    graph : Graph
     other : dict of arrays of shape (n_edges,)
-        By case: what the other one predicted too low, NaN where it cannot tell.
+        By case: what the other one predicted too low of the edges that are held out in this case; NaN where it cannot
+        tell.
+    share : float or "auto"
+        The part of the other one; by default the one that errs least in the trial.
 
     Returns
     -------
+    trial : Trial
+        Of both together.
     shares : dict of float
         By case, from 0 to 1.
-    trial : Trial
     """
-    off, apart = trial.off.copy(), trial.apart.copy()
-    shares = {}
-    for case in other:
-        rows = np.flatnonzero((trial.cases == CASES.index(case)) & np.isfinite(other[case][trial.edges]))
-        own, its = trial.off[rows], other[case][trial.edges[rows]]
-        if case == "both":
-            # The level of an unknown dataset moves all models alike.
-            own, its = _centred(own, trial.groups[rows]), _centred(its, trial.groups[rows])
-            usable = np.isfinite(own)
-            own, its = own[usable], its[usable]
-        gap = own - its
-        most = gap @ gap - trial.apart[rows].sum()
-        n_models = len(np.unique(trial.groups[rows]))
-        share = (own @ gap - trial.apart[rows].sum()) / most if most > 0 else 0.0
-        shares[case] = float(np.clip(share, 0.0, 1.0))
-        off[rows] += shares[case] * (other[case][trial.edges[rows]] - trial.off[rows])
+    off, apart, shares = trial.off.copy(), trial.apart.copy(), {}
+    for case, errors in other.items():
+        rows = np.flatnonzero((trial.cases == CASES.index(case)) & np.isfinite(errors[trial.edges]))
+        its = errors[trial.edges[rows]]
+        shares[case] = _best_share(trial, graph, case, rows, its) if share == "auto" else float(share)
+        off[rows] += shares[case] * (its - off[rows])
         apart[rows] *= (1.0 - shares[case]) ** 2
-    return shares, replace(trial, off=off, apart=apart)
+    return replace(trial, off=off, apart=apart), shares
+
+
+def _best_share(trial, graph, case, rows, its):
+    own, apart = trial.off[rows], trial.apart[rows]
+    if case == "both":
+        # The level of an unknown dataset is the same for all models.
+        own, its = (_centred(errors, trial.groups[rows]) for errors in (own, its))
+        usable = np.isfinite(own)
+        own, its, apart = own[usable], its[usable], apart[usable]
+    gap = own - its
+    # A single member errs by what members disagree on too, the ensemble does not.
+    gain, most = own @ gap - apart.sum(), gap @ gap - apart.sum()
+    if gain <= 0 or most <= 0:
+        return 0.0
+    edges = trial.edges[rows]
+    n_strangers = [len(np.unique(graph.edge_models[edges]))]
+    if case == "both":
+        n_strangers.append(len(np.unique(graph.edge_datasets[edges])))
+    return float(min(gain / most, 1.0) * np.prod([n / (n + _FEW_STRANGERS) for n in n_strangers]))
 
 
 def _centred(errors, groups):

@@ -17,12 +17,9 @@ from ..exceptions import warn_of_unknown
 from ..graph import SIDES, build_graph, extend_graph
 from ..records import ROLES, read_pairs
 from .arguments import CONSTRAINTS, check_arguments
-from .inference import CASES, End
+from .prediction import predict_pairs
 from .reading import check_size, read_features
 from .unwinding import all_or_nothing
-
-#: Pairs that are predicted at once: their terms stay in the processor's cache.
-_BLOCK = 1024
 
 
 class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, RegressorMixin, BaseEstimator):
@@ -36,7 +33,9 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
     A prediction is the average of an ensemble of such networks and of an exact kernel regression on the same records
     (a Gaussian process whose covariance compares models, datasets and pairs by their identity and their features):
     the networks learn how results on one dataset speak of another, the regression is at its best where there are few
-    records and metadata that can be trusted. ``kernel_weight`` is the share of the regression.
+    records and metadata that can be trusted. ``kernel_weight`` is the share of the regression. Models without records
+    are predicted by a forest of trees on their metadata too, with a share that is learned: what tells them apart is
+    often a threshold.
 
     The graph is frozen by ``fit``: a prediction depends on its own row and the fitted state alone.
 
@@ -111,6 +110,10 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         Print the loss every so many epochs.
     kernel_weight : float, default=0.5
         Share of the kernel regression in the prediction, from 0 to 1; the networks have the rest.
+    forest_weight : float or "auto", default="auto"
+        Share of a forest of trees in the prediction for models without records, from 0 to 1; the networks and the
+        regression have the rest. ``"auto"`` learns it, for known and unknown datasets apart, from models that were
+        held out of training. Known models are predicted without trees.
     conv : {"bipartite", "gatconv"}, default="bipartite"
         The attention layer: ours, or the one of the SCG4Trf paper (see :mod:`skgat.presets`).
     additive : bool, default=True
@@ -132,6 +135,8 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         Weights, node states and decoder terms, in numpy.
     kernel_ : KernelRegression or None
         The kernel regression, in numpy; None with ``kernel_weight=0``.
+    forest_ : Forest or None
+        The trees, in numpy, and their shares; None where they have none.
     models_, datasets_ : array of ids
         The known models and datasets.
     device_ : str
@@ -204,6 +209,7 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         random_state=None,
         verbose=0,
         kernel_weight=0.5,
+        forest_weight="auto",
         conv="bipartite",
         additive=True,
         schedule=True,
@@ -241,6 +247,7 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         self.random_state = random_state
         self.verbose = verbose
         self.kernel_weight = kernel_weight
+        self.forest_weight = forest_weight
         self.conv = conv
         self.additive = additive
         self.schedule = schedule
@@ -347,7 +354,7 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
             Only if ``return_std``.
         """
         check_is_fitted(self)
-        values, std, unknown = self._predict(X)
+        values, std, unknown = predict_pairs(self, X)
         warn_of_unknown(unknown)
         return (values, std) if return_std else values
 
@@ -365,33 +372,7 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         std : array of shape (n_records,)
         """
         check_is_fitted(self)
-        return self._predict(X, ranking=True)[1]
-
-    def _predict(self, X, ranking=False):
-        pairs = read_pairs(self, X, reset=False, missing=True)
-        tables, codes, unknown = read_features(self.graph_, self.network_.scaling, pairs)
-        network = self.network_
-        scaled = {role: network.scale(role, tables[role]) for role in ROLES}
-        unknown["dataset"] = _unlisted(network, unknown["dataset"])
-        ids = {side: getattr(pairs, f"{side}s") for side in SIDES}
-        ends = {side: self._end(side, codes[side], ids[side], scaled[side]) for side in SIDES}
-        values, variance = np.empty(len(pairs)), np.empty(len(pairs))
-        for start in range(0, len(pairs), _BLOCK):
-            rows = slice(start, start + _BLOCK)
-            values[rows], variance[rows] = self._of_rows(ends, rows, scaled["pair"][rows])
-        case = 1 * (codes["dataset"] < 0) + 2 * (codes["model"] < 0)
-        for name, share in self.forest_shares_.items():
-            rows = np.flatnonzero(case == CASES.index(name))
-            if share and len(rows):
-                said = self.forest_.predict({role: scaled[role][rows] for role in ROLES})
-                values[rows] += share * (said - values[rows])
-                variance[rows] *= (1.0 - share) ** 2
-        noise = self.ranking_noise_ if ranking else self.noise_
-        error = np.array([noise[name] for name in CASES])[case] ** 2
-        for side in SIDES:
-            error *= np.where(codes[side] < 0, 1.0, network.scarcity[side][codes[side]])
-        std = np.sqrt(variance + error)
-        return *self.target_scale_.inverse(values, std, codes["dataset"], scaled["dataset"], ranking), unknown
+        return predict_pairs(self, X, ranking=True)[1]
 
     def score(self, X, y=None, sample_weight=None):
         """The coefficient of determination of the predictions.
@@ -459,41 +440,3 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
                 for head, weight in enumerate(weights)
             ]
         return pd.concat(frames, ignore_index=True)
-
-    def _end(self, side, codes, ids, features):
-        """One end of all pairs; an unknown node is attached once."""
-        new = codes < 0
-        if not new.any():
-            return End(codes)
-        network, regression = self.network_, self.kernel_
-        rows = np.column_stack([network.listed(side, ids[new]), features[new]])
-        rows, inverse = np.unique(rows, axis=0, return_inverse=True)
-        listed, features = rows[:, 0].astype(np.int64), rows[:, 1:]
-        # The known nodes are looked at only where similar ones are listened to.
-        known = getattr(self.graph_, f"{side}_features")
-        known = network.scale(side, known if network.config["n_neighbors"] else known[:0])
-        places = np.zeros(len(codes), dtype=np.int64)
-        places[new] = inverse.reshape(-1)
-        exact = None if regression is None else regression.attach(side, features)
-        return End(codes, places, (network.attach(side, features, known, listed), exact))
-
-    def _of_rows(self, ends, rows, pair_features):
-        """Means of some pairs in the units of training, and the variances between the networks."""
-        network, regression = self.network_, self.kernel_
-        members = network.predict(*(ends[side].rows(0, network.terms[side], rows) for side in SIDES), pair_features)
-        values, variance = members.mean(axis=0), members.var(axis=0)
-        if regression is not None:
-            share = network.config["kernel_weight"]
-            exact = regression.predict(
-                *(ends[side].rows(1, regression.terms[side], rows) for side in SIDES), pair_features
-            )
-            values = (1.0 - share) * values + share * exact
-            variance = (1.0 - share) ** 2 * variance
-        return values, variance
-
-
-def _unlisted(network, datasets):
-    """Those of whom no table of similarities says anything either."""
-    ids = list(datasets)
-    rows = network.listed("dataset", np.fromiter(ids, dtype=object, count=len(ids)))
-    return {name for name, row in zip(ids, rows, strict=True) if row < 0}

@@ -16,6 +16,7 @@ import numpy as np
 from ..graph import SIDES
 from ..records import ROLES, lookup_ids, read_pairs
 from .kernel import similarity
+from .prediction import end_of, predict_pairs
 from .reading import read_features
 
 _OF_EDGES = ("edge_models", "edge_datasets", "scores", "weights", "pair_features")
@@ -68,7 +69,7 @@ def without_features(estimator, X, side, node, columns):
     if code < 0:
         X = X.copy()
         X.loc[(X[getattr(estimator, side)] == node).to_numpy(), columns] = average
-        return estimator._predict(X)[0]
+        return predict_pairs(estimator, X)[0]
     features = getattr(graph, f"{side}_features").copy()
     features[code, places] = average
     return _predict_over(estimator, replace(graph, **{f"{side}_features": features}), X)
@@ -80,7 +81,7 @@ def _predict_over(estimator, graph, X):
     twin = copy.copy(estimator)
     for name, value in refresh(estimator, graph).items():
         setattr(twin, name, value)
-    return twin._predict(X)[0]
+    return predict_pairs(twin, X)[0]
 
 
 def attention_on_records(estimator):
@@ -147,7 +148,7 @@ def _cosine_to_records(estimator, pairs, tables, codes):
     cosines = []
     for side in SIDES:
         ids = getattr(pairs, f"{side}s")
-        end = estimator._end(side, codes[side], ids, network.scale(side, tables[side]))
+        end = end_of(estimator, side, codes[side], ids, network.scale(side, tables[side]))
         own = end.rows(0, network.terms[side], slice(0, 1))[:, 0].ravel()
         known = network.terms[side].transpose(1, 0, 2).reshape(-1, len(own))
         lengths = np.linalg.norm(known, axis=1) * np.linalg.norm(own)

@@ -3,7 +3,7 @@
 __all__ = ["Task", "attention_weights", "prepare", "refresh", "train"]
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -112,7 +112,7 @@ def train(estimator, task, seed, start, context, X, y):
             predictions = to_numpy(trainer.predictions()).astype(np.float64)
             trainer.finalize()
             fitted = _fitted(trainer, task, kernel)
-        fitted |= _judge(task, folds, predictions, kernel, seed)
+        fitted |= _judge(estimator, task, folds, predictions, kernel, seed)
     if estimator.early_stopping:
         fitted["validation_scores_"] = trainer.scores
     return fitted
@@ -165,7 +165,7 @@ def _trainer(estimator, task, folds, held_out, seed, start):
     )
 
 
-def _judge(task, folds, predictions, kernel, seed):
+def _judge(estimator, task, folds, predictions, kernel, seed):
     """Errors on what each member did not hear of; on what it learned where nothing was held out."""
     graph, share = task.graph, task.config["kernel_weight"]
     disagreement = (1.0 - share) ** 2 * predictions.var(axis=0)
@@ -176,14 +176,32 @@ def _judge(task, folds, predictions, kernel, seed):
         predictions = (1.0 - share) * predictions + share * regressions
     if folds is None:
         error = dict.fromkeys(CASES, normal_scale(task.target - predictions.mean(axis=0)))
-        return {"noise_": error, "ranking_noise_": error, "forest_": None, "forest_shares_": {}}
+        return {"noise_": error, "ranking_noise_": error}
     trial = try_folds(graph, task.target, task.scale, folds, predictions, disagreement)
-    forest, unheard = grow(graph, task.features, task.target, seed)
-    known = np.ones(graph.n_edges, dtype=bool)
-    off = {case: task.scale.errors(graph, task.target, said, task.scale, known) for case, said in unheard.items()}
-    shares, trial = blend(trial, off)
+    forest, trial = _grow(task, trial, estimator.forest_weight, seed)
     noise, ranking_noise = noise_of(trial)
-    return {"noise_": noise, "ranking_noise_": ranking_noise, "forest_": forest, "forest_shares_": shares}
+    return {"noise_": noise, "ranking_noise_": ranking_noise, "forest_": forest}
+
+
+def _grow(task, trial, weight, seed):
+    """The trees and the trial with them; None where they would have no say."""
+    forest, ignorance = grow(task.graph, task.features, task.target, seed) if weight else (None, None)
+    if forest is None:
+        return None, trial
+    off = {case: _errors_of_trees(task, trial, forest, ignorance, case) for case in ("model", "both")}
+    trial, shares = blend(trial, task.graph, off, weight)
+    return (replace(forest, shares=shares) if any(shares.values()) else None), trial
+
+
+def _errors_of_trees(task, trial, forest, ignorance, case):
+    """How far trees are off on edges that were held out in this case, each told by those which know as little."""
+    graph = task.graph
+    edges = np.unique(trial.edges[trial.cases == CASES.index(case)])
+    codes = {side: getattr(graph, f"edge_{side}s")[edges] for side in SIDES}
+    features = {side: task.features[side][codes[side]] for side in SIDES} | {"pair": task.features["pair"][edges]}
+    said = np.full(graph.n_edges, np.nan)
+    said[edges] = forest.predict(features, ignorance.trees(case, codes["model"], codes["dataset"]))
+    return task.scale.errors(graph, task.target, said, task.scale, np.ones(graph.n_edges, dtype=bool))
 
 
 def _tell(task, fold, strengths):
@@ -235,7 +253,6 @@ def _fitted(trainer, task, kernel):
         "noise_": dict.fromkeys(CASES, 0.0),
         "ranking_noise_": dict.fromkeys(CASES, 0.0),
         "forest_": None,
-        "forest_shares_": {},
         "device_": str(trainer.device),
         "n_iter_": len(trainer.losses),
         "loss_curve_": list(trainer.losses),

@@ -19,6 +19,7 @@ _PAPER = {
     "loss": "squared_error",
     "target_transform": "none",
     "kernel_weight": 0.0,
+    "forest_weight": 0.0,
     "rank_weight": 0.0,
     "n_estimators": 1,
     "learning_rate": 5e-3,

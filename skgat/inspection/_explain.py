@@ -12,6 +12,7 @@ from .._entities import Entities, name_unnamed, pair_up, read_entities
 from .._fitted import as_ids, inspect_recommender
 from ..gat import TransferabilityGAT
 from ..gat.evidence import attention_on_records, similarity_to_records, without_features, without_records
+from ..gat.prediction import predict_pairs
 from ..graph import SIDES
 from ..records import lookup_ids
 from ._explanation import Explanation
@@ -27,8 +28,8 @@ def explain(recommender, model, dataset, *, max_records=250):
 
     Each result is taken out of the history in turn, and what follows from the history is computed anew: what the
     networks hear, the solved kernel regression, the levels of the datasets. Only what training chose stays: the
-    weights of the networks and the strengths of the kernel, so that this is exact for ``partial_fit`` and a good
-    stand-in for training again. Each column of metadata is replaced by its average over the known models or datasets.
+    weights of the networks, the strengths of the kernel and the trees for unknown models, so that this is exact for
+    ``partial_fit`` and a good stand-in for training again. Each column of metadata is replaced by its average over the known models or datasets.
 
     Parameters
     ----------
@@ -156,7 +157,7 @@ def _read_case(knowledge, models, dataset):
     ids = np.concatenate([models.ids, others])
     compared = Entities(ids, models.metadata.reset_index(drop=True).reindex(range(len(ids))))
     X = knowledge.transform(pair_up(dataset, compared, knowledge)).reset_index(drop=True)
-    values, std, _ = knowledge.regressor._predict(X)
+    values, std, _ = predict_pairs(knowledge.regressor, X)
     return _Case(knowledge, knowledge.regressor, models, dataset, X, values, std)
 
 

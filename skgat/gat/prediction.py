@@ -1,0 +1,100 @@
+"""Pairs of a call through everything that has a say in their prediction, in numpy alone."""
+
+__all__ = ["end_of", "predict_of_terms", "predict_pairs"]
+
+import numpy as np
+
+from ..graph import SIDES
+from ..records import ROLES, read_pairs
+from .inference import CASES, End
+from .reading import read_features
+
+#: Pairs that are predicted at once: their terms stay in the processor's cache.
+_BLOCK = 1024
+
+
+def predict_pairs(estimator, X, ranking=False):
+    """Predict the pairs of a call.
+
+    Parameters
+    ----------
+    estimator : TransferabilityGAT
+        Fitted.
+    X : frame of records or array
+    ranking : bool, default=False
+        Whether the deviations leave out what all models on a dataset have in common.
+
+    Returns
+    -------
+    scores, std : arrays of shape (n_records,)
+    unknown : dict of sets
+        By side, the ids of which nothing is known at all.
+    """
+    pairs = read_pairs(estimator, X, reset=False, missing=True)
+    network = estimator.network_
+    tables, codes, unknown = read_features(estimator.graph_, network.scaling, pairs)
+    scaled = {role: network.scale(role, tables[role]) for role in ROLES}
+    unknown["dataset"] = _unlisted(network, unknown["dataset"])
+    ids = {side: getattr(pairs, f"{side}s") for side in SIDES}
+    ends = {side: end_of(estimator, side, codes[side], ids[side], scaled[side]) for side in SIDES}
+    values, variance = np.empty(len(pairs)), np.empty(len(pairs))
+    for start in range(0, len(pairs), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        values[rows], variance[rows] = predict_of_terms(estimator, ends, rows, scaled["pair"][rows])
+    case = 1 * (codes["dataset"] < 0) + 2 * (codes["model"] < 0)
+    if estimator.forest_ is not None:
+        _add_trees(estimator.forest_, case, scaled, values, variance)
+    noise = estimator.ranking_noise_ if ranking else estimator.noise_
+    error = np.array([noise[name] for name in CASES])[case] ** 2
+    for side in SIDES:
+        error *= np.where(codes[side] < 0, 1.0, network.scarcity[side][codes[side]])
+    std = np.sqrt(variance + error)
+    scale = estimator.target_scale_
+    return *scale.inverse(values, std, codes["dataset"], scaled["dataset"], ranking), unknown
+
+
+def end_of(estimator, side, codes, ids, features):
+    """One end of all pairs; an unknown node is attached once."""
+    new = codes < 0
+    if not new.any():
+        return End(codes)
+    network, regression = estimator.network_, estimator.kernel_
+    rows = np.column_stack([network.listed(side, ids[new]), features[new]])
+    rows, inverse = np.unique(rows, axis=0, return_inverse=True)
+    listed, features = rows[:, 0].astype(np.int64), rows[:, 1:]
+    # The known nodes are looked at only where similar ones are listened to.
+    known = getattr(estimator.graph_, f"{side}_features")
+    known = network.scale(side, known if network.config["n_neighbors"] else known[:0])
+    places = np.zeros(len(codes), dtype=np.int64)
+    places[new] = inverse.reshape(-1)
+    exact = None if regression is None else regression.attach(side, features)
+    return End(codes, places, (network.attach(side, features, known, listed), exact))
+
+
+def predict_of_terms(estimator, ends, rows, pair_features):
+    """Means of some pairs in the units of training by networks and regression, and the variances between networks."""
+    network, regression = estimator.network_, estimator.kernel_
+    members = network.predict(*(ends[side].rows(0, network.terms[side], rows) for side in SIDES), pair_features)
+    values, variance = members.mean(axis=0), members.var(axis=0)
+    if regression is not None:
+        share = network.config["kernel_weight"]
+        exact = regression.predict(*(ends[side].rows(1, regression.terms[side], rows) for side in SIDES), pair_features)
+        values = (1.0 - share) * values + share * exact
+        variance = (1.0 - share) ** 2 * variance
+    return values, variance
+
+
+def _add_trees(forest, case, scaled, values, variance):
+    """Let the trees have their share where they have one; changes values and variance."""
+    for name, share in forest.shares.items():
+        rows = np.flatnonzero(case == CASES.index(name))
+        said = forest.predict({role: scaled[role][rows] for role in ROLES})
+        values[rows] += share * (said - values[rows])
+        variance[rows] *= (1.0 - share) ** 2
+
+
+def _unlisted(network, datasets):
+    """Those of whom no table of similarities says anything either."""
+    ids = list(datasets)
+    rows = network.listed("dataset", np.fromiter(ids, dtype=object, count=len(ids)))
+    return {name for name, row in zip(ids, rows, strict=True) if row < 0}

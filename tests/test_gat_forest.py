@@ -1,0 +1,300 @@
+"""The forest: equal to scikit-learn's trees, ignorant of what it says it is, heard where it helps."""
+
+import copy
+import re
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.tree import DecisionTreeRegressor
+
+from skgat import MetadataEncoder, TransferabilityGAT, persistence, presets
+from skgat.datasets import make_transfer_records
+from skgat.gat import forest as forests
+from skgat.gat.calibration import Trial, blend
+from skgat.gat.forest import Forest, grow
+from skgat.gat.inference import CASES
+from skgat.graph import build_graph
+from skgat.metrics import pearson
+from skgat.records import ROLES, read_pairs
+
+TINY = {"max_iter": 20, "hidden_dim": 8, "n_heads": 2, "n_estimators": 2, "random_state": 0}
+SIDES = ("model", "dataset")
+
+
+def make_problem(n_models=12, n_datasets=9, weighted=False, seed=0):
+    """A graph, features and a target, all drawn."""
+    rng = np.random.default_rng(seed)
+    pairs = pd.MultiIndex.from_product([range(n_models), range(n_datasets)], names=["model", "dataset"])
+    frame = pairs.to_frame(index=False).assign(score=rng.normal(size=len(pairs)))
+    weights = rng.uniform(0.2, 4.0, len(frame)) if weighted else None
+    graph = build_graph(read_pairs(TransferabilityGAT(), frame, sample_weight=weights, reset=True, scores=True))
+    sizes = {"model": graph.n_models, "dataset": graph.n_datasets, "pair": graph.n_edges}
+    features = {role: rng.normal(size=(sizes[role], width)) for role, width in zip(ROLES, (3, 2, 2), strict=True)}
+    return graph, features, graph.scores - graph.scores.mean()
+
+
+def of_edges(graph, features):
+    ends = {side: features[side][getattr(graph, f"edge_{side}s")] for side in SIDES}
+    return ends | {"pair": features["pair"]}
+
+
+class TestTrees:
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_say_what_the_trees_of_scikit_learn_say(self, weighted, monkeypatch):
+        graph, features, target = make_problem(weighted=weighted)
+        grown = []
+
+        class Kept(DecisionTreeRegressor):
+            def fit(self, X, y, sample_weight):
+                grown.append(self)
+                return super().fit(X, y, sample_weight)
+
+        monkeypatch.setattr(forests, "DecisionTreeRegressor", Kept)
+        forest, _ = grow(graph, features, target, seed=0)
+        assert len(grown) == len(forest.roots) == 100
+        asked = {role: np.random.default_rng(1).normal(size=(50, features[role].shape[1])) for role in ROLES}
+        table = np.hstack([asked[role] for role in ROLES])
+        assert_allclose(forest.predict(asked), np.mean([tree.predict(table) for tree in grown], axis=0))
+        assert np.ptp(forest.predict(asked)) > 0.1
+
+    def test_asked_in_blocks_or_one_by_one(self, monkeypatch):
+        graph, features, target = make_problem()
+        forest, _ = grow(graph, features, target, seed=0)
+        asked = of_edges(graph, features)
+        whole = forest.predict(asked)
+        monkeypatch.setattr(forests, "_BLOCK", 7)
+        assert_array_equal(forest.predict(asked), whole)
+        one = {role: asked[role][3:4] for role in ROLES}
+        assert_array_equal(forest.predict(one), whole[3:4])
+
+    @pytest.mark.parametrize("value", [1e300, -1e300])
+    def test_features_beyond_what_trees_can_hold(self, value):
+        graph, features, target = make_problem()
+        forest, _ = grow(graph, features, target, seed=0)
+        far, farther = (
+            {role: np.full((1, features[role].shape[1]), size) for role in ROLES} for size in (value / 1e270, value)
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert_array_equal(forest.predict(farther), forest.predict(far))
+
+    def test_some_are_asked(self):
+        graph, features, target = make_problem()
+        forest, _ = grow(graph, features, target, seed=0)
+        asked = {role: values[:2] for role, values in of_edges(graph, features).items()}
+        chosen = np.zeros((2, 100), dtype=bool)
+        chosen[0, :2] = True
+        single = [
+            replace(forest, roots=forest.roots[[number]]).predict({role: asked[role][:1] for role in ROLES})[0]
+            for number in range(2)
+        ]
+        assert_allclose(forest.predict(asked, chosen), [np.mean(single), np.nan])
+
+    def test_the_ignorant_do_not_change_with_what_they_have_not_heard(self):
+        graph, features, target = make_problem()
+        forest, ignorance = grow(graph, features, target, seed=0)
+        own = graph.edge_models == 4
+        other, _ = grow(graph, features, np.where(own, 1e3 - target, target), seed=0)
+        asked = {role: values[own] for role, values in of_edges(graph, features).items()}
+        ends = graph.edge_models[own], graph.edge_datasets[own]
+        for case in ("model", "both"):
+            trees = ignorance.trees(case, *ends)
+            assert trees.sum(axis=1).min() > 3
+            assert_array_equal(forest.predict(asked, trees), other.predict(asked, trees))
+        assert np.abs(forest.predict(asked) - other.predict(asked)).min() > 10
+
+    def test_both_ends_unheard_is_more_than_the_model_unheard(self):
+        graph, features, target = make_problem()
+        forest, ignorance = grow(graph, features, target, seed=0)
+        own = graph.edge_datasets == 2
+        other, _ = grow(graph, features, np.where(own, 1e3 - target, target), seed=0)
+        asked = {role: values[own] for role, values in of_edges(graph, features).items()}
+        ends = graph.edge_models[own], graph.edge_datasets[own]
+        both, model = (ignorance.trees(case, *ends) for case in ("both", "model"))
+        assert not (both & model).any()
+        assert_array_equal(forest.predict(asked, both), other.predict(asked, both))
+        assert np.abs(forest.predict(asked, model) - other.predict(asked, model)).min() > 1
+
+    @pytest.mark.parametrize("described", ["dataset", None])
+    def test_none_where_nothing_describes_a_model(self, described):
+        graph, features, target = make_problem()
+        bare = {role: values if role == described else values[:, :0] for role, values in features.items()}
+        assert grow(graph, bare, target, seed=0) == (None, None)
+
+    def test_none_of_a_few_models(self):
+        graph, features, target = make_problem(n_models=4)
+        assert grow(graph, features, target, seed=0) == (None, None)
+
+    def test_a_tree_of_a_large_history_looks_at_some_records(self, monkeypatch):
+        graph, features, target = make_problem(n_models=40, n_datasets=40)
+        whole, _ = grow(graph, features, target, seed=0)
+        monkeypatch.setattr(forests, "_MOST_RECORDS", 100)
+        some, ignorance = grow(graph, features, target, seed=0)
+        assert len(some.values) < len(whole.values) / 4
+        assert ignorance.of_models.shape == (40, 100)
+
+
+class TestShares:
+    def make_trial(self, off, case, n_models=20, apart=0.0):
+        graph, _, _ = make_problem(n_models=n_models, n_datasets=len(off) // n_models)
+        edges = np.arange(len(off))
+        trial = Trial(
+            off=np.asarray(off, dtype=float),
+            edges=edges,
+            groups=graph.edge_datasets,
+            cases=np.full(len(off), CASES.index(case)),
+            growth=np.ones(len(off)),
+            apart=np.full(len(off), apart),
+        )
+        return trial, graph
+
+    @pytest.mark.parametrize("case", ["model", "both"])
+    def test_the_one_that_errs_less_is_heard(self, case):
+        rng = np.random.default_rng(0)
+        small, large = 0.1 * rng.normal(size=400), rng.normal(size=400)
+        for own, its, low, high in ((large, small, 0.6, 0.7), (small, large, 0.0, 0.05)):
+            trial, graph = self.make_trial(own, case)
+            mixed, shares = blend(trial, graph, {case: its})
+            # Learned from 20 models (and, if they are unknown too, 20 datasets), a share is two thirds of itself.
+            trust = 1.0 if case == "model" else 2 / 3
+            assert low * trust <= shares[case] <= high
+            assert_allclose(mixed.off, (1 - shares[case]) * own + shares[case] * its)
+
+    def test_equal_and_independent_errors_are_shared_alike(self):
+        rng = np.random.default_rng(0)
+        own, its = rng.normal(size=(2, 40_000))
+        trial, graph = self.make_trial(own, "model", n_models=200)
+        _, shares = blend(trial, graph, {"model": its})
+        assert shares["model"] == pytest.approx(0.5 * 200 / 210, abs=0.01)
+
+    def test_the_level_of_an_unknown_dataset_does_not_count(self):
+        rng = np.random.default_rng(0)
+        own = rng.normal(size=400)
+        trial, graph = self.make_trial(own, "both")
+        level = 100.0 * rng.normal(size=20)[graph.edge_datasets]
+        expected = blend(trial, graph, {"both": 0.5 * own})[1]
+        assert blend(trial, graph, {"both": 0.5 * own + level})[1]["both"] == pytest.approx(expected["both"])
+        assert expected["both"] > 0.4
+
+    def test_what_members_disagree_on_is_not_held_against_them(self):
+        rng = np.random.default_rng(0)
+        own, its = rng.normal(size=(2, 400))
+        shares = [
+            blend(*self.make_trial(own, "model", apart=apart), {"model": its})[1]["model"] for apart in (0.0, 0.9)
+        ]
+        assert shares[1] < shares[0] / 2
+
+    def test_a_given_share_is_taken(self):
+        own, its = np.random.default_rng(0).normal(size=(2, 400))
+        trial, graph = self.make_trial(own, "model", apart=0.8)
+        mixed, shares = blend(trial, graph, {"model": its}, 0.25)
+        assert shares == {"model": 0.25}
+        assert_allclose(mixed.off, 0.75 * own + 0.25 * its)
+        assert_allclose(mixed.apart, 0.75**2 * 0.8)
+
+    def test_where_no_tree_can_tell_nothing_changes(self):
+        own = np.random.default_rng(0).normal(size=400)
+        trial, graph = self.make_trial(own, "model")
+        its = np.where(np.arange(400) < 200, 0.0, np.nan)
+        mixed, _ = blend(trial, graph, {"model": its})
+        assert_array_equal(mixed.off[200:], own[200:])
+        assert np.abs(mixed.off[:200]).mean() < np.abs(own[:200]).mean()
+
+
+@pytest.fixture(scope="module")
+def encoded():
+    return MetadataEncoder().fit_transform(make_transfer_records(14, 10, random_state=1).records)
+
+
+@pytest.fixture(scope="module")
+def seen(encoded):
+    """Without two models and two datasets."""
+    new = encoded["model"].isin(["model_12", "model_13"]) | encoded["dataset"].isin(["dataset_8", "dataset_9"])
+    return encoded[~new]
+
+
+@pytest.fixture(scope="module")
+def by_weight(seen):
+    return {weight: TransferabilityGAT(forest_weight=weight, **TINY).fit(seen) for weight in (0, 0.3, 1)}
+
+
+class TestRecommender:
+    def test_only_unknown_models_are_asked_of_the_forest(self, by_weight, encoded, seen):
+        known = encoded["model"].isin(seen["model"]).to_numpy()
+        without, with_it = (by_weight[weight].predict(encoded) for weight in (0, 0.3))
+        assert by_weight[0].forest_ is None
+        assert_array_equal(with_it[known], without[known])
+        assert np.abs(with_it[~known] - without[~known]).min() > 0
+
+    def test_the_prediction_is_the_weighted_mean(self, by_weight, encoded):
+        without, mixed, alone = (by_weight[weight].predict(encoded) for weight in (0, 0.3, 1))
+        assert_allclose(mixed, 0.7 * without + 0.3 * alone, rtol=1e-9)
+
+    def test_the_forest_alone_asks_nobody_else(self, by_weight, encoded, seen):
+        other = TransferabilityGAT(**TINY | {"forest_weight": 1, "kernel_weight": 0.0}).fit(seen)
+        new = encoded[~encoded["model"].isin(seen["model"])]
+        assert_allclose(other.predict(new), by_weight[1].predict(new))
+        own = other.predict(new, return_std=True)[1]
+        assert (own > 0).all()
+
+    def test_a_row_depends_on_itself_alone(self, by_weight, encoded):
+        gat = by_weight[0.3]
+        whole = gat.predict(encoded)
+        for row in range(0, len(encoded), 11):
+            assert_allclose(gat.predict(encoded.iloc[[row]]), whole[row], rtol=1e-12)
+
+    def test_a_model_that_joins_is_known(self, by_weight, encoded):
+        grown = [copy.deepcopy(by_weight[weight]).partial_fit(encoded).predict(encoded) for weight in (0, 1)]
+        assert_array_equal(*grown)
+
+    def test_a_saved_file_predicts_the_same(self, by_weight, encoded, tmp_path):
+        persistence.save(by_weight[0.3], tmp_path / "gat.skgat")
+        loaded = persistence.load(tmp_path / "gat.skgat")
+        assert isinstance(loaded.forest_, Forest)
+        for found, expected in zip(
+            loaded.predict(encoded, return_std=True), by_weight[0.3].predict(encoded, True), strict=True
+        ):
+            assert found.tobytes() == expected.tobytes()
+
+    @pytest.mark.parametrize("value", [-0.1, 1.5, "all", None])
+    def test_bad_values(self, seen, value):
+        message = "The 'forest_weight' parameter of TransferabilityGAT must be a float in the range [0.0, 1.0] or"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            TransferabilityGAT(forest_weight=value, **TINY).fit(seen)
+
+    def test_the_network_of_the_paper_has_none(self, seen):
+        message = "Got forest_weight='auto', but conv=\"gatconv\" expects forest_weight=0."
+        with pytest.raises(ValueError, match=re.escape(message)):
+            presets.scg4trf(forest_weight="auto").fit(seen)
+
+
+def zoo_with_a_threshold(seed):
+    """Models of which those above a size, known beside much that does not matter, are good at one kind of dataset."""
+    rng = np.random.default_rng(seed)
+    features, kind = rng.normal(size=(80, 8)), rng.normal(size=12)
+    scores = np.where(features[:, [0]] > 0.4, 1.0, -1.0) * kind + 0.2 * rng.normal(size=(80, 12))
+    records = pd.DataFrame(scores).rename_axis("model").reset_index().melt("model", None, "dataset", "score")
+    columns = {f"model__{number}": column[records["model"]] for number, column in enumerate(features.T)}
+    return records.assign(**columns, dataset__kind=kind[records["dataset"].astype(int)])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_trees_are_heard_where_a_threshold_decides(seed):
+    records = zoo_with_a_threshold(seed)
+    new = records["model"] >= 60
+    gat = TransferabilityGAT(max_iter=60, hidden_dim=16, n_heads=2, random_state=0).fit(records[~new])
+    truth, groups = records.loc[new, "score"], records.loc[new, "dataset"]
+    heard = pearson(truth, gat.predict(records[new]), groups=groups)
+    assert gat.forest_.shares["model"] > 0.3
+    gat.forest_ = None
+    assert heard > pearson(truth, gat.predict(records[new]), groups=groups) + 0.05
+
+
+def test_trees_are_hardly_heard_where_models_differ_smoothly():
+    records = MetadataEncoder().fit_transform(make_transfer_records(40, 20, metadata_share=1.0, random_state=0).records)
+    gat = TransferabilityGAT(max_iter=60, hidden_dim=16, n_heads=2, random_state=0).fit(records)
+    assert gat.forest_ is None or gat.forest_.shares["model"] < 0.25
