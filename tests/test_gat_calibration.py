@@ -14,7 +14,7 @@ from skgat import MetadataEncoder, TransferabilityGAT
 from skgat.baselines import BiasRegressor
 from skgat.datasets import make_transfer_records
 from skgat.gat import fitting
-from skgat.gat.calibration import _FEW_ERRORS, draw_folds, noise_of, scarcity
+from skgat.gat.calibration import _FEW_ERRORS, draw_folds, noise_of, scarcity, try_folds
 from skgat.gat.inference import CASES
 from skgat.gat.placement import _LENGTHS, _RIDGES, place
 from skgat.gat.strengths import choose_strengths
@@ -178,7 +178,7 @@ class TestNoise:
                 variance = (len(errors) * variance + _FEW_ERRORS * least) / (len(errors) + _FEW_ERRORS)
                 variance = max(variance, least)
             expected[case] = np.sqrt(variance)
-        noise, ranking = noise_of(big, target, scale, folds, predictions, disagreement)
+        noise, ranking = noise_of(try_folds(big, target, scale, folds, predictions, disagreement))
         assert_allclose([noise[case] for case in CASES], [expected[case] for case in CASES])
         assert all(np.isfinite(value) for value in ranking.values())
 
@@ -191,7 +191,8 @@ class TestNoise:
         for shift in (0.0, 3.0):
             levels = shift * rng.normal(size=graph.n_datasets)[graph.edge_datasets]
             predictions = [fold.target + levels for fold in folds]
-            errors.append(noise_of(graph, target, scale, folds, predictions, np.zeros(graph.n_edges)))
+            trial = try_folds(graph, target, scale, folds, predictions, np.zeros(graph.n_edges))
+            errors.append(noise_of(trial))
         (plain, ranking), (shifted, ranking_of_shifted) = errors
         assert shifted["pair"] > 1.5 * plain["pair"]
         assert ranking_of_shifted["dataset"] == pytest.approx(ranking["dataset"], rel=0.25)
