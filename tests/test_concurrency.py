@@ -52,25 +52,21 @@ def fitted(seen):
     return make_pipeline(MetadataEncoder(), TransferabilityGAT(**SMALL)).fit(seen)
 
 
-@pytest.fixture(autouse=True)
-def often():
-    """Threads take turns as often as they can, so that races show."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
 def at_once(*tasks):
-    """Run tasks in threads that start together; gives their results."""
-    barrier = threading.Barrier(len(tasks))
+    """Run tasks in threads that start together and take turns as often as they can; gives their results."""
+    before = sys.getswitchinterval()
+    # Not before all threads are there: coverage does not start soundly in a thread that others interrupt so often.
+    barrier = threading.Barrier(len(tasks), action=lambda: sys.setswitchinterval(1e-6), timeout=60)
 
     def run(task):
         barrier.wait()
         return task()
 
-    with ThreadPoolExecutor(len(tasks)) as pool:
-        return [future.result() for future in [pool.submit(run, task) for task in tasks]]
+    try:
+        with ThreadPoolExecutor(len(tasks)) as pool:
+            return [future.result() for future in [pool.submit(run, task) for task in tasks]]
+    finally:
+        sys.setswitchinterval(before)
 
 
 def rows_of(zoo, number):
