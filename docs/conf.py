@@ -34,6 +34,7 @@ extensions = [
 exclude_patterns = ["_build", "_templates", "auto_examples/*.ipynb", "sg_execution_times.rst"]
 templates_path = ["_templates"]
 default_role = "code"
+toc_object_entries_show_parents = "hide"
 nitpicky = False
 # Pages that a benchmark writes, and those of files beside this folder, are shown as soon as they are there.
 OPTIONAL_PAGES = ("/benchmarks", "/transfergraph", "/determinism", "/project/security")
