@@ -36,10 +36,6 @@ templates_path = ["_templates"]
 default_role = "code"
 toc_object_entries_show_parents = "hide"
 nitpicky = False
-# Pages that a benchmark writes, and those of files beside this folder, are shown as soon as they are there.
-OPTIONAL_PAGES = ("/benchmarks", "/transfergraph", "/determinism", "/project/security")
-if not (HERE.parent / "SECURITY.md").exists():
-    exclude_patterns.append("project/security.md")
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
@@ -95,15 +91,6 @@ html_theme_options = {
 html_sidebars = {"index": []}
 
 
-def _drop_absent_pages(app, docname, source):
-    """Take out of a toctree the optional pages that are not there."""
-    absent = [page for page in OPTIONAL_PAGES if page[1:] not in app.env.found_docs]
-    if any(page in source[0].split() for page in absent):
-        # They may be there the next time.
-        app.env.note_reread()
-    source[0] = "\n".join(line for line in source[0].split("\n") if line.strip() not in absent)
-
-
 def _skip_request_methods(app, what, name, obj, skip, options):
     """Leave out what scikit-learn adds to every class for metadata routing."""
     return True if name.startswith("set_") and name.endswith("_request") else skip
@@ -111,5 +98,4 @@ def _skip_request_methods(app, what, name, obj, skip, options):
 
 def setup(app):
     """Register the hooks with Sphinx."""
-    app.connect("source-read", _drop_absent_pages)
     app.connect("autodoc-skip-member", _skip_request_methods)
