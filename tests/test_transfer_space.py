@@ -19,7 +19,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 
 from skgat import MetadataEncoder, metrics, recommend
-from skgat.baselines import BiasRegressor, TransferSpaceRegressor, _factors
+from skgat.baselines import BiasRegressor, TransferSpaceRegressor, _factors, _spaces
 from skgat.baselines._factors import factorize, solve_rows
 from skgat.baselines._placement import fit_placement
 from skgat.datasets import load_digits_zoo, load_vision_zoo, make_transfer_records
@@ -385,3 +385,15 @@ def test_bad_arguments(records, params, message):
 def test_text_needs_an_encoder(records):
     with pytest.raises(ValueError, match="Column 'model__family' does not hold numbers"):
         TransferSpaceRegressor().fit(records.assign(model__family="resnet"))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_weights_are_learned_of_some_models_where_one_has_nearly_all_records(seed, monkeypatch):
+    monkeypatch.setattr(_spaces, "_ENOUGH_RECORDS", 20)
+    hub = pd.DataFrame({"model": "hub", "dataset": [f"d{i}" for i in range(60)]})
+    others = pd.DataFrame({"model": ["a", "b", "c"], "dataset": ["d0", "d1", "d2"]})
+    records = pd.concat([hub, others], ignore_index=True)
+    records["dataset__size"] = np.arange(63.0) % 7
+    records["score"] = np.random.default_rng(seed).normal(size=63)
+    fitted = TransferSpaceRegressor(random_state=seed).fit(records)
+    assert np.isfinite(fitted.predict(records)).all()

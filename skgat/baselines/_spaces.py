@@ -155,11 +155,10 @@ def learn_weights(graph, recipe, n_splits, rng):
     trust, meta_weight : float
         From 0 to 1.
     """
+    if graph.n_edges > _ENOUGH_RECORDS:
+        graph = _restricted(graph, _some_models(graph, rng)[graph.edge_models])[0]
     if graph.n_datasets < _LEAST_DATASETS:
         return 1.0, 0.0
-    if graph.n_edges > _ENOUGH_RECORDS:
-        chosen = rng.uniform(size=graph.n_models) < _ENOUGH_RECORDS / graph.n_edges
-        graph = _restricted(graph, chosen[graph.edge_models])[0]
     folds = rng.permutation(graph.n_datasets) % min(n_splits, graph.n_datasets)
     parts = [_held_out(graph, recipe, folds == fold, rng) for fold in range(folds.max() + 1)]
     causes, scores = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -170,6 +169,15 @@ def learn_weights(graph, recipe, n_splits, rng):
         unit = np.ldexp(1.0, int(np.frexp(np.abs(scores).max())[1]))
         weights[varies] = lsq_linear(causes[:, varies] / unit, scores / unit, (0.0, 1.0)).x
     return tuple(weights.tolist())
+
+
+def _some_models(graph, rng):
+    """Models drawn until there are enough records, at least one."""
+    order = rng.permutation(graph.n_models)
+    n_before = np.cumsum(np.bincount(graph.edge_models, minlength=graph.n_models)[order])
+    chosen = np.zeros(graph.n_models, dtype=bool)
+    chosen[order[: 1 + np.searchsorted(n_before, _ENOUGH_RECORDS)]] = True
+    return chosen
 
 
 def _held_out(graph, recipe, datasets, rng):
