@@ -20,7 +20,7 @@ TINY = {"max_iter": 12, "hidden_dim": 8, "n_heads": 2, "n_estimators": 2, "rando
 PAPER = {
     name: value
     for name, value in presets.scg4trf().get_params().items()
-    if name in ("conv", "decoder", "edge_features", "additive", "feature_dropout", "kernel_weight")
+    if name in ("conv", "decoder", "edge_features", "additive", "feature_dropout", "kernel_weight", "forest_weight")
 }
 VARIANTS = [
     *(

@@ -79,9 +79,9 @@ class Trainer:
         identity = {"model": range(graph.n_models), "dataset": range(graph.n_datasets)}
         self.inputs = Inputs(graph, features, near, edges, identity, device)
         self.targets = edges.place(as_tensor(targets, device).reshape(-1, graph.n_edges))
-        held, truth = (None, np.zeros(graph.n_edges)) if validation is None else validation
+        held, truth = (None, None) if validation is None else validation
         self.held = self._mask(held)[0]
-        self.truth = edges.place(as_tensor(truth, device)[None])
+        self.truth = None if truth is None else edges.place(as_tensor(truth, device)[None])
         self.training = edges.present & ~self.held & ~self._mask(folds)
         self._leaks = config["edge_features"] or config["additive"]
         self._hides = self._leaks or settings["edge_dropout"] > 0
