@@ -13,7 +13,6 @@ import argparse
 import json
 import math
 import pickle
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from machine import describe
+from peak import growth_during
 
 from skgat import TransferabilityGAT
 from skgat.graph import Graph
@@ -111,14 +111,17 @@ def work(side, path, n_epochs):
     make = our_epochs if side == "skgat" else partial(stock_epochs, layer=side)
     # What libraries load when they are first used is not memory of this training.
     make(small)()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    epoch, seconds = make(task), []
-    for _ in range(n_epochs + 1):
-        begun = time.process_time()
-        epoch()
-        seconds.append(time.process_time() - begun)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return {"seconds": min(seconds[1:]), "mib": grown / 1024}
+    seconds = []
+
+    def train():
+        epoch = make(task)
+        for _ in range(n_epochs + 1):
+            begun = time.process_time()
+            epoch()
+            seconds.append(time.process_time() - begun)
+
+    mib = growth_during(train)
+    return {"seconds": min(seconds[1:]), "mib": mib}
 
 
 def measure(n_records, n_epochs, folder):
