@@ -103,16 +103,16 @@ def show_state(sizes):
     columns = {name: fit(make_frame(*shape)) for name, shape in sizes.items()}
     parts = {name: state_of(fitted) for name, fitted in columns.items()}
     files = {name: files_of(fitted) for name, fitted in columns.items()}
-    print(f"{'MiB':28}" + "".join(f"{name:>12}" for name in sizes))
+    print(f"{'MiB':44}" + "".join(f"{name:>12}" for name in sizes))
     for part in next(iter(parts.values())):
-        print(f"{part:28}" + "".join(f"{parts[name][part] / MIB:12.2f}" for name in sizes))
+        print(f"{part:44}" + "".join(f"{parts[name][part] / MIB:12.3f}" for name in sizes))
     for file in next(iter(files.values())):
-        print(f"{file:28}" + "".join(f"{files[name][file] / MIB:12.2f}" for name in sizes))
+        print(f"{file:44}" + "".join(f"{files[name][file] / MIB:12.3f}" for name in sizes))
     for title, chosen in (("all parts", None), ("graph, states, weights", ("graph", "states of the nodes", "weights"))):
         wanted = {name: sum(parts[name][part] for part in chosen or parts[name]) for name in sizes}
         for file in next(iter(files.values())):
             ratios = "".join(f"{files[name][file] / wanted[name]:12.2f}" for name in sizes)
-            print(f"{f'{file} / {title}':28}{ratios}")
+            print(f"{f'{file} / {title}':44}{ratios}")
 
 
 def expected(n_models, n_datasets, n_records, n_parameters, members=4):
