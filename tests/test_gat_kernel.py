@@ -24,7 +24,9 @@ from skgat.metrics import RANKING_SCORERS
 from skgat.model_selection import LeaveDatasetsOut
 from skgat.records import ROLES, read_pairs
 
-TINY = {"max_iter": 20, "hidden_dim": 8, "n_heads": 2, "n_estimators": 2, "random_state": 0}
+TINY = {
+    "max_iter": 20, "hidden_dim": 8, "n_heads": 2, "n_estimators": 2, "forest_weight": 0.0, "random_state": 0,
+}  # fmt: skip
 WIDTHS = {"model": 3, "dataset": 2, "pair": 2}
 FEATURES = {
     "all": WIDTHS,

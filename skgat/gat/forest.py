@@ -123,12 +123,13 @@ def grow(graph, features, target, seed):
     if graph.n_models < _FEWEST_MODELS or not (features["model"].shape[1] or features["pair"].shape[1]):
         return None, None
     codes = {side: getattr(graph, f"edge_{side}s") for side in SIDES}
+    standard = graph.weights / graph.weights.mean()
     rng = np.random.default_rng(seed)
     trees, ignorance = [], []
     for _ in range(_TREES):
         # Records of one model are no independent witnesses, nor are those of one dataset: both sides are resampled.
         counts = {side: _resample(rng, getattr(graph, f"n_{side}s")) for side in SIDES}
-        weights = graph.weights * counts["model"][codes["model"]] * counts["dataset"][codes["dataset"]]
+        weights = standard * counts["model"][codes["model"]] * counts["dataset"][codes["dataset"]]
         rows = np.flatnonzero(weights)
         if len(rows) > _MOST_RECORDS:
             rows = rng.choice(rows, _MOST_RECORDS, replace=False)
