@@ -38,14 +38,23 @@ class _AllEdges:
         """The gradients of a network's weights."""
         loss.backward()
 
-    def _logits(self, side, query, key, slopes, residual, visible):
+    def _logits(self, side, query, key, extra, hidden):
         of_models, of_datasets = (query, key) if side == "model" else (key, query)
         logits = self.spread(of_models, of_datasets)
-        if slopes is not None:
-            residual = residual[:, None]
-            weight = slopes.reshape(slopes.shape + (1,) * (residual.ndim - 2))
-            logits = logits + (weight[:, :, 0] * residual + weight[:, :, 1] * residual.abs())
-        return nnf.leaky_relu(logits, 0.2).masked_fill(~visible[:, None], _HIDDEN_LOGIT)
+        return nnf.leaky_relu(logits if extra is None else logits + extra, 0.2) + hidden
+
+
+def _extra(slopes, residual, size):
+    """What the residual, and its size, add to the attention."""
+    if slopes is None:
+        return None
+    weight = slopes.reshape(slopes.shape + (1,) * (residual.ndim - 1))
+    return weight[:, :, 0] * residual[:, None] + weight[:, :, 1] * size[:, None]
+
+
+def _far_below(visible):
+    """What brings the logits of hidden edges far below all others; cheaper than to fill them, both ways."""
+    return (~visible).to(torch.float32)[:, None] * _HIDDEN_LOGIT
 
 
 class DenseEdges(_AllEdges):
@@ -87,10 +96,13 @@ class DenseEdges(_AllEdges):
 
     def attention(self, side, query, key, slopes, residual, visible):
         """Attention weights on the edges, normalised at each receiver; zero on hidden edges."""
-        return (
-            self._logits(side, query, key, slopes, residual, visible).softmax(-1 if side == "model" else -2)
-            * (visible[:, None])
-        )
+        extra = _extra(slopes, residual, residual.abs())
+        return self.weigh(side, query, key, extra, _far_below(visible), visible)
+
+    def weigh(self, side, query, key, extra, hidden, visible):
+        """Attention weights, where what is the same for all layers has been prepared."""
+        logits = self._logits(side, query, key, extra, hidden)
+        return logits.softmax(-1 if side == "model" else -2) * visible[:, None]
 
     def messages(self, residual, visible):
         """What is heard along the visible edges."""
@@ -106,15 +118,19 @@ class _DenseMessages:
 
     def __init__(self, edges, residual, visible):
         self.edges, self.residual, self.visible = edges, residual, visible
+        self.size, self.hidden = residual.abs(), _far_below(visible)
+        counted = visible.to(residual.dtype)
+        self.counts = {side: edges.total(counted, side) for side in ("model", "dataset")}
 
     def count(self, side):
         """How many visible edges each receiver has."""
-        return self.edges.total(self.visible.to(self.residual.dtype), side)
+        return self.counts[side]
 
     def hear(self, side, query, key, slopes, values, scored):
         """What each receiver hears, by attention."""
         edges, residual = self.edges, self.residual[:, None]
-        weights = edges.attention(side, query, key, slopes, self.residual, self.visible)
+        extra = _extra(slopes, self.residual, self.size)
+        weights = edges.weigh(side, query, key, extra, self.hidden, self.visible)
         heard = [edges.gather(side, weights, values)]
         if scored is not None:
             signed = weights * residual
@@ -216,7 +232,7 @@ class SparseEdges(_AllEdges):
 
     def attention(self, side, query, key, slopes, residual, visible):
         """Attention weights on the edges, normalised at each receiver; zero on hidden edges."""
-        logits = self._logits(side, query, key, slopes, residual, visible)
+        logits = self._logits(side, query, key, _extra(slopes, residual, residual.abs()), _far_below(visible))
         weights = (logits - self.at_ends(self.largest(logits, side), side)).exp() * visible[:, None]
         mass = self.add_up(weights, side).clamp(min=1e-30)
         return weights / self.at_ends(mass, side)
