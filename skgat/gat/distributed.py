@@ -172,16 +172,11 @@ class ShardedEdges(SparseEdges):
             if parameter.grad is not None:
                 dist.all_reduce(parameter.grad, group=self.group)
 
-    def total(self, values, side):
-        """The sum at each model or each dataset."""
-        return _Sum.apply(super().total(values, side), self.group)
+    def over_all(self, sums):
+        """Sums at the nodes over the edges of all processes."""
+        return _Sum.apply(sums, self.group)
 
-    def largest(self, logits, side):
-        """The largest logit at each receiver."""
-        largest = super().largest(logits, side)
+    def agree(self, largest):
+        """The largest values at the nodes over the edges of all processes."""
         dist.all_reduce(largest, dist.ReduceOp.MAX, group=self.group)
         return largest
-
-    def gather(self, side, weights, values):
-        """The weighted sum of the senders' vectors at each receiver."""
-        return _Sum.apply(super().gather(side, weights, values), self.group)

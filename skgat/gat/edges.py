@@ -11,9 +11,9 @@ import warnings
 import torch
 import torch.nn.functional as nnf
 
+from .messages import SparseMessages, add_up, matrix, pick
 from .runtime import as_tensor
 
-_OTHER = {"model": "dataset", "dataset": "model"}
 _HIDDEN_LOGIT = -1e9
 #: A table may have this many times more cells than there are edges before lists are the better layout.
 _SPARSITY = 4
@@ -37,6 +37,24 @@ class _AllEdges:
     def backward(self, loss, network):
         """The gradients of a network's weights."""
         loss.backward()
+
+    def _logits(self, side, query, key, extra, hidden):
+        of_models, of_datasets = (query, key) if side == "model" else (key, query)
+        logits = self.spread(of_models, of_datasets)
+        return nnf.leaky_relu(logits if extra is None else logits + extra, 0.2) + hidden
+
+
+def _extra(slopes, residual, size):
+    """What the residual, and its size, add to the attention."""
+    if slopes is None:
+        return None
+    weight = slopes.reshape(slopes.shape + (1,) * (residual.ndim - 1))
+    return weight[:, :, 0] * residual[:, None] + weight[:, :, 1] * size[:, None]
+
+
+def _far_below(visible):
+    """What brings the logits of hidden edges far below all others; cheaper than to fill them, both ways."""
+    return (~visible).to(torch.float32)[:, None] * _HIDDEN_LOGIT
 
 
 class DenseEdges(_AllEdges):
@@ -76,20 +94,54 @@ class DenseEdges(_AllEdges):
         """The sum at each model or each dataset."""
         return values.sum(-1 if side == "model" else -2)
 
-    def attention(self, side, query, key, extra, visible):
+    def attention(self, side, query, key, slopes, residual, visible):
         """Attention weights on the edges, normalised at each receiver; zero on hidden edges."""
-        of_models, of_datasets = (query, key) if side == "model" else (key, query)
-        logits = nnf.leaky_relu(self.spread(of_models, of_datasets) + extra, 0.2)
-        logits = logits.masked_fill(~visible, _HIDDEN_LOGIT)
-        return logits.softmax(-1 if side == "model" else -2) * visible
+        extra = _extra(slopes, residual, residual.abs())
+        return self.weigh(side, query, key, extra, _far_below(visible), visible)
+
+    def weigh(self, side, query, key, extra, hidden, visible):
+        """Attention weights, where what is the same for all layers has been prepared."""
+        logits = self._logits(side, query, key, extra, hidden)
+        return logits.softmax(-1 if side == "model" else -2) * visible[:, None]
+
+    def messages(self, residual, visible):
+        """What is heard along the visible edges."""
+        return _DenseMessages(self, residual, visible)
 
     def gather(self, side, weights, values):
         """The weighted sum of the senders' vectors at each receiver."""
         return (weights if side == "model" else weights.transpose(-1, -2)) @ values
 
 
+class _DenseMessages:
+    """What :class:`~skgat.gat.messages.SparseMessages` is to the lists."""
+
+    def __init__(self, edges, residual, visible):
+        self.edges, self.residual, self.visible = edges, residual, visible
+        self.size, self.hidden = residual.abs(), _far_below(visible)
+        counted = visible.to(residual.dtype)
+        self.counts = {side: edges.total(counted, side) for side in ("model", "dataset")}
+
+    def count(self, side):
+        """How many visible edges each receiver has."""
+        return self.counts[side]
+
+    def hear(self, side, query, key, slopes, values, scored):
+        """What each receiver hears, by attention."""
+        edges, residual = self.edges, self.residual[:, None]
+        extra = _extra(slopes, self.residual, self.size)
+        weights = edges.weigh(side, query, key, extra, self.hidden, self.visible)
+        heard = [edges.gather(side, weights, values)]
+        if scored is not None:
+            signed = weights * residual
+            heard.append(edges.gather(side, signed, scored))
+            heard.append(edges.total(signed, side)[..., None])
+            heard.append(edges.total(signed * residual, side)[..., None])
+        return heard
+
+
 class SparseEdges(_AllEdges):
-    """Edges as two lists of ends.
+    """Edges as two lists of ends, sorted by dataset.
 
     Everything that touches the nodes is one of two products of a sparse and a dense matrix: sums at the nodes, and
     inner products on the edges. Each is the other's derivative, and neither makes a tensor of edges by features.
@@ -97,47 +149,40 @@ class SparseEdges(_AllEdges):
 
     def __init__(self, graph, device):
         self.shape = (graph.n_edges,)
+        # What multiplies sparse matrices on the CPU reads 32 bits, and would copy longer numbers at every call.
         self.ends = {
-            "model": as_tensor(graph.edge_models, device, torch.int64),
-            "dataset": as_tensor(graph.edge_datasets, device, torch.int64),
+            "model": as_tensor(graph.edge_models, device, torch.int32),
+            "dataset": as_tensor(graph.edge_datasets, device, torch.int32),
         }
         self.sizes = {"model": graph.n_models, "dataset": graph.n_datasets}
         self.weights = as_tensor(graph.weights / graph.weights.mean(), device)
         self.present = torch.ones(graph.n_edges, dtype=torch.bool, device=device)
         self.device = device
-        self._order, self._starts, self._senders, self._incidence = {}, {}, {}, {}
+        self.order = torch.argsort(self.ends["model"], stable=True).int()
+        self.starts = {side: self._starts(side) for side in self.ends}
         with warnings.catch_warnings():
             # torch says once in a process that its sparse matrices are in beta.
             warnings.simplefilter("ignore", UserWarning)
-            for side, ends in self.ends.items():
-                self._index(side, ends)
+            self._matrix("dataset", self.weights)
 
-    def _index(self, side, ends):
-        # The edges of a graph are sorted by dataset, so on that side they are in order already.
-        order = torch.argsort(ends, stable=True)
-        counts = torch.bincount(ends, minlength=self.sizes[side])
-        starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        self._order[side] = None if side == "dataset" else order
-        self._starts[side], self._senders[side] = starts, self.ends[_OTHER[side]][order]
-        self._incidence[side] = torch.sparse_csr_tensor(
-            starts, order, torch.ones_like(self.weights), size=(self.sizes[side], len(ends)), check_invariants=False
-        )
+    def _starts(self, side):
+        counts = torch.bincount(self.ends[side], minlength=self.sizes[side])
+        return torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
 
     def _matrix(self, side, values):
-        """The edges as a matrix with a row for each receiver of one side; the values in the order of that side."""
-        size = (self.sizes[side], self.sizes[_OTHER[side]])
-        starts, senders = self._starts[side], self._senders[side]
-        return torch.sparse_csr_tensor(starts, senders, values, size=size, check_invariants=False)
+        """The edges as a matrix with a row for each receiver of one side; the values in the order of the edges."""
+        if side == "dataset":
+            return matrix(self.starts[side], self.ends["model"], values, self.sizes["model"])
+        senders = self.ends["dataset"].index_select(0, self.order)
+        return matrix(self.starts[side], senders, values.index_select(0, self.order), self.sizes["dataset"])
 
     def multiply(self, side, values, dense):
         """Sums at the receivers of what the senders have, weighted on the edges: (b, e) and (b, s, d) to (b, r, d)."""
-        if self._order[side] is not None:
-            values = values.index_select(-1, self._order[side])
         return torch.stack([self._matrix(side, value) @ part for value, part in zip(values, dense, strict=True)])
 
     def inner(self, of_models, of_datasets):
         """Inner products at the two ends of each edge: (b, m, d) and (b, n, d) to (b, e)."""
-        pattern = self._matrix("dataset", of_models.new_zeros(self.shape))
+        pattern = self._matrix("dataset", self.weights.to(of_models.dtype))
         return torch.stack(
             [
                 torch.sparse.sampled_addmm(pattern, datasets, models.T, beta=0.0).values()
@@ -147,8 +192,19 @@ class SparseEdges(_AllEdges):
 
     def add_up(self, values, side):
         """Sums of the values on the edges at each node of a side, without derivative."""
-        flat = values.reshape(-1, *self.shape)
-        return (self._incidence[side] @ flat.T.contiguous()).T.reshape(*values.shape[:-1], -1)
+        return add_up(values, self.ends[side], self.sizes[side])
+
+    def at_ends(self, values, side):
+        """The values of the nodes of a side on their edges, without derivative."""
+        return pick(values, self.ends[side])
+
+    def over_all(self, sums):
+        """What processes that have a part of the edges each do with sums at the nodes; here are all edges."""
+        return sums
+
+    def agree(self, largest):
+        """What they do with the largest values at the nodes."""
+        return largest
 
     def place(self, values):
         """Values in the order of the graph's edges, moved on the edges."""
@@ -160,7 +216,7 @@ class SparseEdges(_AllEdges):
 
     def spread(self, of_models, of_datasets):
         """The sum of the values at the two ends."""
-        return _AtEnds.apply(of_models, self, "model") + _AtEnds.apply(of_datasets, self, "dataset")
+        return _Spread.apply(of_models, of_datasets, self)
 
     def product(self, of_models, of_datasets):
         """The inner product of the vectors at the two ends."""
@@ -172,39 +228,38 @@ class SparseEdges(_AllEdges):
 
     def total(self, values, side):
         """The sum at each model or each dataset."""
-        return _Total.apply(values, self, side)
+        return self.over_all(_Total.apply(values, self, side))
 
-    def attention(self, side, query, key, extra, visible):
+    def attention(self, side, query, key, slopes, residual, visible):
         """Attention weights on the edges, normalised at each receiver; zero on hidden edges."""
-        of_models, of_datasets = (query, key) if side == "model" else (key, query)
-        logits = nnf.leaky_relu(self.spread(of_models, of_datasets) + extra, 0.2)
-        logits = logits.masked_fill(~visible, _HIDDEN_LOGIT)
-        with torch.no_grad():
-            largest = self.largest(logits, side).index_select(-1, self.ends[side])
-        weights = (logits - largest).exp() * visible
-        mass = self.total(weights, side).clamp(min=1e-30)
-        return weights / _AtEnds.apply(mass, self, side)
+        logits = self._logits(side, query, key, _extra(slopes, residual, residual.abs()), _far_below(visible))
+        weights = (logits - self.at_ends(self.largest(logits, side), side)).exp() * visible[:, None]
+        mass = self.add_up(weights, side).clamp(min=1e-30)
+        return weights / self.at_ends(mass, side)
 
     def largest(self, logits, side):
         """The largest logit at each receiver."""
         largest = logits.new_full((*logits.shape[:-1], self.sizes[side]), _HIDDEN_LOGIT)
-        return largest.scatter_reduce_(-1, self.ends[side].expand_as(logits), logits, "amax")
+        return largest.scatter_reduce_(-1, self.ends[side].long().expand_as(logits), logits, "amax")
 
-    def gather(self, side, weights, values):
-        """The weighted sum of the senders' vectors at each receiver."""
-        found = _Multiply.apply(weights.flatten(0, -2), values.flatten(0, -3), self, side)
-        return found.unflatten(0, values.shape[:-2])
+    def messages(self, residual, visible):
+        """What is heard along the visible edges."""
+        return SparseMessages(self, residual, visible)
 
 
-class _AtEnds(torch.autograd.Function):
+class _Spread(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, values, edges, side):
-        ctx.edges, ctx.side = edges, side
-        return values.index_select(-1, edges.ends[side])
+    def forward(ctx, of_models, of_datasets, edges):
+        ctx.edges = edges
+        return edges.at_ends(of_models, "model").add_(edges.at_ends(of_datasets, "dataset"))
 
     @staticmethod
     def backward(ctx, gradient):
-        return ctx.edges.add_up(gradient, ctx.side), None, None
+        needed = ctx.needs_input_grad
+        return *(
+            ctx.edges.add_up(gradient, side) if needs else None
+            for side, needs in zip(("model", "dataset"), needed, strict=False)
+        ), None  # fmt: skip
 
 
 class _Total(torch.autograd.Function):
@@ -215,22 +270,7 @@ class _Total(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        return gradient.index_select(-1, ctx.edges.ends[ctx.side]), None, None
-
-
-class _Multiply(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, values, dense, edges, side):
-        ctx.edges, ctx.side = edges, side
-        ctx.save_for_backward(values, dense)
-        return edges.multiply(side, values, dense)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        values, dense = ctx.saved_tensors
-        gradient = gradient.contiguous()
-        ends = (gradient, dense) if ctx.side == "model" else (dense, gradient)
-        return ctx.edges.inner(*ends), ctx.edges.multiply(_OTHER[ctx.side], values, gradient), None, None
+        return ctx.edges.at_ends(gradient, ctx.side), None, None
 
 
 class _Inner(torch.autograd.Function):

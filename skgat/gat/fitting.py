@@ -172,7 +172,7 @@ def _judge(estimator, task, folds, predictions, kernel, seed):
     if kernel is not None:
         heard = folds or [Fold(np.zeros(graph.n_edges, dtype=bool), graph, task.target, task.scale)]
         told = [_tell(task, fold, kernel.strengths) for fold in heard]
-        regressions = np.stack([_on_edges(head, graph, task.features["pair"]) for head in told])
+        regressions = np.stack([head.predict_edges(graph, task.features["pair"]) for head in told])
         predictions = (1.0 - share) * predictions + share * regressions
     if folds is None:
         error = dict.fromkeys(CASES, normal_scale(task.target - predictions.mean(axis=0)))
@@ -208,12 +208,6 @@ def _tell(task, fold, strengths):
     """The regression that heard of the fold's edges alone."""
     rows = ~fold.held
     return solve(fold.graph, task.features | {"pair": task.features["pair"][rows]}, fold.target[rows], strengths)
-
-
-def _on_edges(head, graph, pair_features):
-    return head.predict(
-        head.terms["model"][graph.edge_models], head.terms["dataset"][graph.edge_datasets], pair_features
-    )
 
 
 def _run_epochs(estimator, trainer, task, kernel, context, X, y, checkpoint):

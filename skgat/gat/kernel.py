@@ -24,6 +24,8 @@ COMPONENTS = (
 #: A similarity is held by at most this many directions, found from at most this many nodes.
 _RANK = 128
 _LANDMARKS = 512
+#: Records that are looked at together, so that what is gathered of their nodes stays in the processor's cache.
+_BLOCK = 1_024
 _TOLERANCE = 1e-6
 _MOST_STEPS = 500
 
@@ -82,6 +84,14 @@ class KernelRegression:
         n_landmarks = similar.shape[1]
         return out + similar @ self.pair_weights[:n_landmarks] + pair_features @ self.pair_weights[n_landmarks:]
 
+    def predict_edges(self, graph, pair_features):
+        """Scores of all edges of the graph that the regression was solved on."""
+        out = np.empty(graph.n_edges)
+        for rows in _blocks(graph.n_edges):
+            ends = (self.terms[side][codes[rows]] for side, codes in _ends(graph).items())
+            out[rows] = self.predict(*ends, pair_features[rows])
+        return out
+
     def covariance(self, ends, others, same):
         """How much records have to do with each other, one with each of the others.
 
@@ -137,6 +147,15 @@ class KernelRegression:
         return similar @ self.projections[role]
 
 
+def _blocks(n_rows):
+    return (slice(start, start + _BLOCK) for start in range(0, n_rows, _BLOCK))
+
+
+def _ends(graph):
+    """The positions of both ends of every record."""
+    return {"model": graph.edge_models, "dataset": graph.edge_datasets}
+
+
 def similarity(features, others, length):
     """exp(-d / 2) with d the mean squared difference of the features, each over its length."""
     if not features.shape[1]:
@@ -165,7 +184,12 @@ def _pair_scales(head, n_features):
 
 def _of_pairs(head, features):
     similar, linear = _pair_scales(head, features.shape[1])
-    return np.hstack([similar * head._coordinates("pair", features), linear * features])
+    rank = head.projections["pair"].shape[1]
+    coordinates = np.empty((len(features), rank + features.shape[1]))
+    for rows in _blocks(len(features)):
+        coordinates[rows, :rank] = similar * head._coordinates("pair", features[rows])
+        coordinates[rows, rank:] = linear * features[rows]
+    return coordinates
 
 
 class _System:
@@ -173,6 +197,7 @@ class _System:
 
     def __init__(self, graph, coordinates, of_pairs, strengths):
         self.graph, self.coordinates, self.of_pairs = graph, coordinates, of_pairs
+        self.ends = _ends(graph)
         self.variances = dict(zip(COMPONENTS, strengths.variances, strict=True))
         self.noise = strengths.noise * graph.weights.mean() / graph.weights
         self.starts = np.searchsorted(graph.edge_datasets, np.arange(graph.n_datasets + 1))
@@ -216,14 +241,12 @@ class _System:
 
     def __call__(self, values):
         terms, _, pair_weights = self.summaries(values)
-        ends = [terms[side][codes] for side, codes in self.ends.items()]
-        inner = np.einsum("pq,pq->p", ends[0][:, 1:], ends[1][:, 1:])
-        return ends[0][:, 0] + ends[1][:, 0] + inner + self.of_pairs @ pair_weights + self.noise * values
-
-    @property
-    def ends(self):
-        """The positions of both ends of every record."""
-        return {"model": self.graph.edge_models, "dataset": self.graph.edge_datasets}
+        out = np.empty(len(values))
+        for rows in _blocks(len(values)):
+            model, dataset = (terms[side][codes[rows]] for side, codes in self.ends.items())
+            inner = np.einsum("pq,pq->p", model[:, 1:], dataset[:, 1:])
+            out[rows] = model[:, 0] + dataset[:, 0] + inner
+        return out + self.of_pairs @ pair_weights + self.noise * values
 
     def diagonal(self):
         """The variance of each record, for the solver's conditioning."""

@@ -3,6 +3,7 @@
 __all__ = ["ALL_SHOWN", "BipartiteNetwork", "HomogeneousNetwork", "make_network"]
 
 import math
+from functools import cached_property
 from types import MappingProxyType
 
 import torch
@@ -72,29 +73,25 @@ class _MessagePassing(nn.Module):
     def _heads(self, states):
         return states.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
+    def _query_key(self, receivers, senders):
+        return (receivers @ self.query).transpose(1, 2), (senders @ self.key).transpose(1, 2)
+
     def attention(self, receivers, senders, residual, visible, edges):
         """Attention weights on the edges, one set a member and head."""
-        extra = 0.0
-        if self.scores:
-            ndim = residual.ndim - 1
-            weight = self.edge.reshape(self.edge.shape + (1,) * ndim)
-            extra = weight[:, :, 0] * residual[:, None] + weight[:, :, 1] * residual[:, None].abs()
-        query, key = (receivers @ self.query).transpose(1, 2), (senders @ self.key).transpose(1, 2)
-        return edges.attention(self.side, query, key, extra, visible[:, None])
+        query, key = self._query_key(receivers, senders)
+        return edges.attention(self.side, query, key, self.edge if self.scores else None, residual, visible)
 
-    def forward(self, receivers, senders, residual, visible, edges, near, shown):
+    def forward(self, receivers, senders, messages, near, shown):
         """The receivers' next states; ``shown`` is 0 where a member is not told which nodes are similar."""
-        weights = self.attention(receivers, senders, residual, visible, edges)
-        count = edges.total(visible.to(receivers.dtype), self.side)[:, None, :, None]
+        query, key = self._query_key(receivers, senders)
+        count = messages.count(self.side)[:, None, :, None]
         # A receiver with few records trusts their mean less.
         trust = count / (count + 1.0)
-        parts = [edges.gather(self.side, weights, self._heads(senders @ self.value)) * trust]
+        values = self._heads(senders @ self.value)
+        slopes = scored = None
         if self.scores:
-            signed = weights * residual[:, None]
-            scored = self._heads(senders @ self.scored + self.scored_bias)
-            parts.append(edges.gather(self.side, signed, scored) * trust)
-            parts.append(edges.total(signed, self.side)[..., None] * trust)
-            parts.append(edges.total(signed * residual[:, None], self.side)[..., None] * trust)
+            slopes, scored = self.edge, self._heads(senders @ self.scored + self.scored_bias)
+        parts = [part * trust for part in messages.hear(self.side, query, key, slopes, values, scored)]
         parts.append((0.3 * torch.log1p(count)).expand(-1, self.heads, -1, -1))
         heard = torch.cat([part.transpose(1, 2).flatten(2) for part in parts], dim=-1)
         if self.similar:
@@ -183,9 +180,10 @@ class BipartiteNetwork(nn.Module):
             for side in SIDES
         }
         levels = {side: [states[side]] for side in SIDES}
+        messages = edges.messages(residual, visible)
         for layers in zip(*(self.layers[side] for side in SIDES), strict=True):
             states = {
-                side: layer(states[side], states[other], residual, visible, edges, inputs.near[side], shown[side])
+                side: layer(states[side], states[other], messages, inputs.near[side], shown[side])
                 for side, other, layer in zip(SIDES, reversed(SIDES), layers, strict=True)
             }
             for side in SIDES:
@@ -381,9 +379,12 @@ class Inputs:
         self.near = {
             side: (as_tensor(near[side][0], device, torch.int64), as_tensor(near[side][1], device)) for side in SIDES
         }
-        self.ends = {
-            "model": as_tensor(graph.edge_models, device, torch.int64),
-            "dataset": as_tensor(graph.edge_datasets, device, torch.int64),
-        }
         self.identity = {side: as_tensor(identity[side], device, torch.int64) for side in SIDES}
         self.sizes = {"model": graph.n_models, "dataset": graph.n_datasets}
+        self._graph = graph
+
+    @cached_property
+    def ends(self):
+        """The positions of both ends of every edge, for layers that do not go by the layout."""
+        device = self.edges.device
+        return {side: as_tensor(getattr(self._graph, f"edge_{side}s"), device, torch.int64) for side in SIDES}

@@ -4,6 +4,7 @@ __all__ = ["choose_strengths"]
 
 import numpy as np
 import torch
+from torch.autograd.function import once_differentiable
 
 from ..records import ROLES
 from .kernel import COMPONENTS, Strengths
@@ -90,8 +91,11 @@ def _excerpt(graph, rng):
 
 
 def _groups(codes):
+    """The rows of each node, stacked for nodes with equally many: arrays of shape (n_nodes, n_rows)."""
     order = np.argsort(codes, kind="stable")
-    return [torch.as_tensor(part) for part in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)]
+    parts = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+    sizes = np.array([len(part) for part in parts])
+    return [torch.as_tensor(np.stack([parts[i] for i in np.flatnonzero(sizes == size)])) for size in np.unique(sizes)]
 
 
 def _split(logs, widths):
@@ -119,6 +123,7 @@ class _Excerpt:
         pairs = as_tensor(features["pair"][edges], "cpu", torch.float64)
         self.products = pairs @ pairs.T / max(pairs.shape[1], 1)
         self.groups = {side: _groups(codes) for side, codes in ends.items()}
+        self.n_groups = {side: sum(len(rows) for rows in groups) for side, groups in self.groups.items()}
         counts = self.same["dataset"].sum(dim=0)
         self.means = self.same["dataset"] / counts
 
@@ -128,14 +133,17 @@ class _Excerpt:
         v = dict(zip(COMPONENTS, variances, strict=True))
         similar = {role: self._similar(role, lengths[role]) for role in ROLES}
         same = self.same
+        # Grouped by factors: on whole matrices every product less counts.
         matrix = (
-            v["same model"] * same["model"] + v["similar models"] * similar["model"]
+            same["model"] * (v["same model"] + v["same model on similar datasets"] * similar["dataset"])
+            + similar["model"] * (
+                v["similar models"] + v["similar both"] * similar["dataset"]
+                + v["similar models on same dataset"] * same["dataset"]
+            )
             + v["same dataset"] * same["dataset"] + v["similar datasets"] * similar["dataset"]
-            + v["similar both"] * similar["model"] * similar["dataset"]
-            + v["same model on similar datasets"] * same["model"] * similar["dataset"]
-            + v["similar models on same dataset"] * similar["model"] * same["dataset"]
-            + v["similar pairs"] * similar["pair"] + v["linear pairs"] * self.products
         )  # fmt: skip
+        if self.nodes["pair"].shape[1]:
+            matrix = matrix + v["similar pairs"] * similar["pair"] + v["linear pairs"] * self.products
         return matrix + torch.diag(noise * self.noise + _JITTER * (1.0 + variances.sum()))
 
     def _similar(self, role, lengths):
@@ -151,19 +159,39 @@ class _Excerpt:
 
     def error(self, logs):
         """The log root mean squared error, summed over the ways to leave out."""
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(self.covariance(logs)))
+        inverse = _Inverse.apply(self.covariance(logs))
         values = inverse @ self.target
         errors = [(values / inverse.diagonal()).square().mean()]
-        if len(self.groups["dataset"]) > 2:
+        if self.n_groups["dataset"] > 2:
             # The level of a dataset that is left out is not the matter here, the order of the models is.
             rest = self._left_out("dataset", inverse, values)
             errors.append((rest - self.means @ rest).square().mean())
-        if len(self.groups["model"]) > 2:
+        if self.n_groups["model"] > 2:
             errors.append(self._left_out("model", inverse, values).square().mean())
         return 0.5 * (torch.stack(errors) + 1e-12).log().sum()
 
     def _left_out(self, side, inverse, values):
         """The residuals of all records of each node when none of them is seen."""
-        rest = [torch.linalg.solve(inverse[rows][:, rows], values[rows]) for rows in self.groups[side]]
-        order = torch.argsort(torch.cat(self.groups[side]))
+        groups = self.groups[side]
+        rest = [
+            torch.linalg.solve(inverse[rows[:, :, None], rows[:, None, :]], values[rows][..., None]).flatten()
+            for rows in groups
+        ]
+        order = torch.argsort(torch.cat([rows.flatten() for rows in groups]))
         return torch.cat(rest)[order]
+
+
+class _Inverse(torch.autograd.Function):
+    """The inverse of a covariance matrix; its derivative takes two products instead of the factor's triangles."""
+
+    @staticmethod
+    def forward(ctx, matrix):
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix))
+        ctx.save_for_backward(inverse)
+        return inverse
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        (inverse,) = ctx.saved_tensors
+        return -(inverse @ gradient @ inverse)

@@ -79,9 +79,9 @@ class Trainer:
         identity = {"model": range(graph.n_models), "dataset": range(graph.n_datasets)}
         self.inputs = Inputs(graph, features, near, edges, identity, device)
         self.targets = edges.place(as_tensor(targets, device).reshape(-1, graph.n_edges))
-        held, truth = (None, np.zeros(graph.n_edges)) if validation is None else validation
+        held, truth = (None, None) if validation is None else validation
         self.held = self._mask(held)[0]
-        self.truth = edges.place(as_tensor(truth, device)[None])
+        self.truth = None if truth is None else edges.place(as_tensor(truth, device)[None])
         self.training = edges.present & ~self.held & ~self._mask(folds)
         self._leaks = config["edge_features"] or config["additive"]
         self._hides = self._leaks or settings["edge_dropout"] > 0
@@ -97,8 +97,10 @@ class Trainer:
 
     def _start_optimizer(self):
         settings = self.settings
+        # To walk through the modules for them in every step takes longer than to clip their gradients.
+        self.parameters = list(self.network.parameters())
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(),
+            self.parameters,
             lr=settings["learning_rate"],
             weight_decay=settings["weight_decay"],
             betas=(0.9, 0.98) if settings["schedule"] else (0.9, 0.999),
@@ -143,7 +145,7 @@ class Trainer:
         losses = self._loss(out, self.targets, supervised)
         self.optimizer.zero_grad(set_to_none=True)
         self.inputs.edges.backward(losses.sum(), self.network)
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0 * len(losses))
+        torch.nn.utils.clip_grad_norm_(self.parameters, 5.0 * len(losses))
         self.optimizer.step()
         if self.schedule is not None:
             self.schedule.step()
@@ -156,7 +158,8 @@ class Trainer:
     def _loss(self, out, targets, supervised):
         edges, settings = self.inputs.edges, self.settings
         weights = supervised * edges.weights
-        mass = edges.total(weights, "model").sum(-1).clamp(min=1e-9)
+        of_models = edges.total(weights, "model")
+        mass = of_models.sum(-1).clamp(min=1e-9)
         error = (out - targets) * supervised
         if settings["loss"] == "huber":
             pointwise = nnf.huber_loss(error, torch.zeros_like(error), reduction="none", delta=0.5)
@@ -165,8 +168,7 @@ class Trainer:
         losses = edges.total(pointwise * weights, "model").sum(-1) / mass
         if settings["rank_weight"]:
             of_dataset = edges.total(error * weights, "dataset") / edges.total(weights, "dataset").clamp(min=1e-9)
-            nothing = torch.zeros_like(edges.total(weights, "model"))
-            centred = (error - edges.spread(nothing, of_dataset)) * supervised
+            centred = (error - edges.spread(torch.zeros_like(of_models), of_dataset)) * supervised
             ranking = edges.total(0.5 * centred.square() * weights, "model").sum(-1) / mass
             losses = losses + settings["rank_weight"] * ranking
         return losses

@@ -1,0 +1,232 @@
+"""What the nodes of a large graph hear along the edges that are visible in a step.
+
+The hidden edges are left out before anything is computed, and a network's heads are taken one by one: everything on the
+edges is a vector that is read and written in order. Sums at the nodes are products of a sparse and a dense matrix.
+"""
+
+__all__ = ["SparseMessages", "add_up", "matrix", "pick"]
+
+import torch
+import torch.nn.functional as nnf
+from torch.autograd.function import once_differentiable
+
+_OTHER = {"model": "dataset", "dataset": "model"}
+_SLOPE = 0.2
+
+
+def matrix(starts, senders, values, n_senders):
+    """Edges as a sparse matrix with a row for each receiver."""
+    size = (len(starts) - 1, n_senders)
+    return torch.sparse_csr_tensor(starts, senders, values, size=size, check_invariants=False)
+
+
+def pick(rows, places):
+    """Values at places of each row: (..., n) to (..., n_places)."""
+    # torch selects from several rows at once element by element, which takes ten times as long.
+    found = rows.new_empty(*rows.shape[:-1], len(places))
+    for row, out in zip(rows.reshape(-1, rows.shape[-1]), found.view(-1, len(places)), strict=True):
+        torch.index_select(row, 0, places, out=out)
+    return found
+
+
+def add_up(rows, places, n_places):
+    """The opposite of `pick`: sums of what belongs to each place."""
+    found = rows.new_zeros(*rows.shape[:-1], n_places)
+    for row, out in zip(rows.reshape(-1, rows.shape[-1]), found.view(-1, n_places), strict=True):
+        out.index_add_(0, places, row)
+    return found
+
+
+class _Visible:
+    """The visible edges in the order of the receivers of each side.
+
+    Attributes
+    ----------
+    receivers, senders, starts : dict of integer tensors
+        By side of the receivers: both ends of each edge, and where the edges of each receiver begin.
+    places : dict of integer tensors of shape (n_visible,)
+        By side: where each edge, in that order, stands among all edges.
+    crossed : dict of integer tensors of shape (n_visible,)
+        By side: where each edge, in that order, stands in the order of the other side.
+    """
+
+    def __init__(self, edges, visible):
+        order = edges.order
+        rank = visible.cumsum(0, dtype=torch.int32)
+        in_order = visible.index_select(0, order)
+        by_dataset = visible.nonzero()[:, 0]
+        by_model = order.index_select(0, in_order.nonzero()[:, 0])
+        crossed = rank.index_select(0, by_model) - 1
+        back = torch.empty_like(crossed)
+        back[crossed.long()] = torch.arange(len(crossed), dtype=torch.int32, device=crossed.device)
+        ends = {side: edges.ends[side].index_select(0, by_dataset) for side in edges.ends}
+        turned = {side: end.index_select(0, crossed) for side, end in ends.items()}
+        self.places = {"dataset": by_dataset, "model": by_model}
+        self.crossed = {"dataset": back, "model": crossed}
+        self.receivers = {"dataset": ends["dataset"], "model": turned["model"]}
+        self.senders = {"dataset": ends["model"], "model": turned["dataset"]}
+        ranks = {"dataset": rank, "model": in_order.cumsum(0, dtype=torch.int32)}
+        self.starts = {side: nnf.pad(rank, (1, 0)).index_select(0, edges.starts[side]) for side, rank in ranks.items()}
+
+    def matrix(self, side, values, n_senders):
+        return matrix(self.starts[side], self.senders[side], values, n_senders)
+
+
+class SparseMessages:
+    """The visible edges of all members, with the residual score on each.
+
+    Parameters
+    ----------
+    edges : SparseEdges
+    residual : tensor of shape (n_members, n_edges)
+    visible : boolean tensor of shape (n_members, n_edges)
+    """
+
+    def __init__(self, edges, residual, visible):
+        self.edges, self.counts = edges, {}
+        # Where all members see the same, one list does for all.
+        shared = visible.stride(0) == 0
+        views = [_Visible(edges, row) for row in (visible[:1] if shared else visible)]
+        self.views = views * len(visible) if shared else views
+        self.residual = [
+            {side: row.index_select(0, places) for side, places in view.places.items()}
+            for row, view in zip(residual, self.views, strict=True)
+        ]
+        for view in views:
+            del view.places
+        for side in edges.ends:
+            counts = torch.stack([view.starts[side].diff() for view in self.views])
+            self.counts[side] = edges.over_all(counts.to(residual.dtype))
+
+    def count(self, side):
+        """How many visible edges each receiver has."""
+        return self.counts[side]
+
+    def hear(self, side, query, key, slopes, values, scored):
+        """What each receiver hears, by attention.
+
+        Parameters
+        ----------
+        side : {"model", "dataset"}
+            The receivers'.
+        query, key : tensors of shape (n_members, n_heads, n_receivers or n_senders)
+        slopes : tensor of shape (n_members, n_heads, 2) or None
+            How the residual and its size act on the attention.
+        values, scored : tensors of shape (n_members, n_heads, n_senders, n_units), scored may be None
+            What senders say, and what they say times the residual.
+
+        Returns
+        -------
+        list of tensors of shape (n_members, n_heads, n_receivers, n)
+            The mean of the values; with ``scored`` also its mean, that of the residuals and that of their squares.
+        """
+        sums = self.edges.over_all(_Hear.apply(query, key, slopes, values, scored, self, side))
+        width = values.shape[-1]
+        means = sums / sums[..., width : width + 1].clamp(min=1e-30)
+        if scored is None:
+            return [means[..., :width]]
+        heard, _, of_scored, signed, squared = means.split([width, 1, width, 1, 1], dim=-1)
+        return [heard, of_scored, signed, squared]
+
+
+class _Hear(torch.autograd.Function):
+    """Sums over the visible edges of exp(logit), which is taken relative to the receiver's largest.
+
+    The columns: times the senders' values and times one; with scores also times the residual times the senders' scored
+    values, times the residual, and times its square. That the largest logit is subtracted has no effect on their
+    ratios, so it needs no derivative.
+    """
+
+    @staticmethod
+    def forward(ctx, query, key, slopes, values, scored, messages, side):
+        ctx.messages, ctx.side = messages, side
+        members, heads, n_receivers = query.shape
+        largest = torch.empty_like(query)
+        rows, positive = {}, []
+        for member, head in _each(members, heads):
+            view, residual = messages.views[member], messages.residual[member][side]
+            logits = query[member, head].contiguous().index_select(0, view.receivers[side])
+            logits += key[member, head].contiguous().index_select(0, view.senders[side])
+            if slopes is not None:
+                logits.addcmul_(residual, slopes[member, head, 0])
+                logits.addcmul_(residual.abs(), slopes[member, head, 1])
+            rows[member, head] = logits
+            positive.append(logits > 0)
+            nnf.leaky_relu_(logits, _SLOPE)
+            largest[member, head] = torch.segment_reduce(
+                logits, "max", offsets=view.starts[side].long(), axis=0, unsafe=True
+            )
+        largest = messages.edges.agree(largest)
+        width = values.shape[-1]
+        sums = query.new_zeros(members, heads, n_receivers, width + 1 if scored is None else 2 * width + 3)
+        for (member, head), logits in rows.items():
+            view, out = messages.views[member], sums[member, head]
+            mass = logits.sub_(largest[member, head].index_select(0, view.receivers[side])).exp_()
+            said = _and_one(values[member, head])
+            out[:, : width + 1] = view.matrix(side, mass, len(said)) @ said
+            if scored is not None:
+                residual = messages.residual[member][side]
+                signed = mass * residual
+                said = _and_one(scored[member, head])
+                out[:, width + 1 : -1] = view.matrix(side, signed, len(said)) @ said
+                out[:, -1] = _at_receivers(signed.mul_(residual), view.starts[side])
+        ctx.save_for_backward(values, scored, *rows.values(), *positive)
+        return sums
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        messages, side = ctx.messages, ctx.side
+        values, scored, *kept = ctx.saved_tensors
+        width = values.shape[-1]
+        shape = values.shape[:-2]
+        found = {
+            "query": gradient.new_empty(gradient.shape[:-1]),
+            "key": gradient.new_zeros(values.shape[:-1]),
+            "slopes": gradient.new_zeros(*shape, 2) if ctx.needs_input_grad[2] else None,
+            "values": torch.empty_like(values),
+            "scored": None if scored is None else torch.empty_like(scored),
+        }
+        n_rows = len(kept) // 2
+        for (member, head), mass, positive in zip(_each(*shape), kept[:n_rows], kept[n_rows:], strict=True):
+            view, residual = messages.views[member], messages.residual[member]
+            own = gradient[member, head].contiguous()
+            of_logits = _inner(view, side, mass, own[:, : width + 1], values[member, head])
+            if scored is not None:
+                of_signed = _inner(view, side, mass, own[:, width + 1 : -1], scored[member, head])
+                of_squared = own[:, -1].contiguous().index_select(0, view.receivers[side])
+                of_logits.addcmul_(residual[side], of_signed.addcmul_(residual[side], of_squared))
+            of_logits.mul_(mass).mul_(positive.to(mass.dtype).mul_(1.0 - _SLOPE).add_(_SLOPE))
+            found["query"][member, head] = _at_receivers(of_logits, view.starts[side])
+            found["key"][member, head].index_add_(0, view.senders[side], of_logits)
+            if found["slopes"] is not None:
+                found["slopes"][member, head, 0] = of_logits @ residual[side]
+                found["slopes"][member, head, 1] = of_logits @ residual[side].abs()
+            other = _OTHER[side]
+            mass = mass.index_select(0, view.crossed[other])
+            found["values"][member, head] = view.matrix(other, mass, len(own)) @ own[:, :width].contiguous()
+            if scored is not None:
+                mass.mul_(residual[other])
+                told = own[:, width + 1 : -2].contiguous()
+                found["scored"][member, head] = view.matrix(other, mass, len(own)) @ told
+        return *found.values(), None, None
+
+
+def _each(members, heads):
+    return ((member, head) for member in range(members) for head in range(heads))
+
+
+def _and_one(said):
+    """What each sender says, and a one."""
+    return nnf.pad(said, (0, 1), value=1.0)
+
+
+def _inner(view, side, mass, of_receivers, said):
+    """Inner products of what the receivers have and what the senders say, and a one, on the edges."""
+    pattern = view.matrix(side, mass, len(said))
+    return torch.sparse.sampled_addmm(pattern, of_receivers.contiguous(), _and_one(said).T, beta=0.0).values()
+
+
+def _at_receivers(values, starts):
+    """Sums at the receivers of values in their order."""
+    return torch.segment_reduce(values, "sum", offsets=starts.long(), axis=0, unsafe=True)
