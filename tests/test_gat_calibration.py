@@ -125,7 +125,7 @@ class TestFolds:
             (fold,) = folds_of(estimator.graph_, n_folds=1, seed=seed)
             strengths = choose_strengths(graph, task.features, fit_target("none", graph, None)[0], 0)
             head = fitting._tell(task, fold, strengths)
-            guesses.append(fitting._on_edges(head, estimator.graph_, task.features["pair"]))
+            guesses.append(head.predict_edges(estimator.graph_, task.features["pair"]))
         one, other = estimators
         assert (one.graph_.scores != other.graph_.scores).sum() == fold.held.sum()
         assert one.loss_curve_ == other.loss_curve_
