@@ -439,7 +439,7 @@ def test_the_report_holds_what_was_found(toy, records, monkeypatch, tmp_path):
         test = test[test.groupby("dataset")["score"].transform("size") >= 4]
         values.append(metrics.spearman(test["score"], BiasRegressor().fit(train).predict(test), groups=test["dataset"]))
     section = text.split("### Toy, 15 models x 20 datasets: 20 %")[1].split("###")[0]
-    assert f"{np.mean(values):.3f} ± {stats.sem(values):.3f}" in next(
+    assert f"{np.mean(values):.3f}\u00a0±\u00a0{stats.sem(values):.3f}" in next(
         line for line in section.splitlines() if line.startswith("| gat |")
     )
     assert "80 % covers" in text

@@ -89,7 +89,8 @@ def _number(value, digits, sign=False):
 def _with_error(mean, error, digits, sign=False):
     if not np.isfinite(mean):
         return ""
-    return _number(mean, digits, sign) + (f" ± {error:.{digits}f}" if np.isfinite(error) else "")
+    # Spaces that do not break: a figure and its error stay on one line of a narrow column.
+    return _number(mean, digits, sign) + (f"\u00a0±\u00a0{error:.{digits}f}" if np.isfinite(error) else "")
 
 
 def _seconds(value):

@@ -76,7 +76,7 @@ MATRICES = {
     "vision-supervised": ("Vision zoo, the 11 supervised models", lambda _: _vision("supervised")),
     "vision-self-supervised": ("Vision zoo, the 12 self-supervised models", lambda _: _vision("self-supervised")),
     "digits": (
-        "Digits zoo, 30 models x 60 datasets (no design decision looked at it)",
+        "Digits zoo, 30 models x 60 datasets",
         lambda _: (datasets.load_digits_zoo().records, ()),
     ),
 }
