@@ -49,6 +49,8 @@ def run_block(code, names):
         warnings.simplefilter("error")
         for message in _IGNORED:
             warnings.filterwarnings("ignore", message, DeprecationWarning)
+        # joblib replaces a worker that has grown; as an error this ends its own thread, and the page waits for ever.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
         exec(compile(tree, "<page>", "exec"), names)
         value = None if last is None else eval(compile(last, "<page>", "eval"), names)
     return printed.getvalue(), value
