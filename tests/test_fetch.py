@@ -300,10 +300,7 @@ def test_one_changed_byte_is_refused(server, tmp_path, at):
 def test_what_a_killed_download_left_is_removed_by_the_next(server, tmp_path):
     server.start(whole(pause=0.2))
     process = start_process(server, tmp_path / "data.bin")
-    deadline = time.monotonic() + 30
-    while not any(path.stat().st_size for path in tmp_path.iterdir()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for_bytes(tmp_path)
     process.kill()
     process.communicate(timeout=60)
     assert [name.endswith(".tmp") for name in names(tmp_path)] == [True]
@@ -362,6 +359,14 @@ download(sys.argv[1], sys.argv[2], sha256=sys.argv[3], n_retries=0)
 """
 
 
+def wait_for_bytes(folder):
+    """Until a download has written something."""
+    deadline = time.monotonic() + 30
+    while not any(path.stat().st_size for path in folder.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def start_process(server, path, before=""):
     return subprocess.Popen(
         [sys.executable, "-c", _IN_A_PROCESS.format(before=before), server.url, str(path), SHA256],
@@ -398,10 +403,7 @@ def test_processes_at_once_all_end_well(server, tmp_path):
 def test_ctrl_c_keeps_what_came(server, tmp_path):
     server.start(whole(pause=0.2))
     process = start_process(server, tmp_path / "data.bin")
-    deadline = time.monotonic() + 30
-    while not any(path.stat().st_size for path in tmp_path.iterdir()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for_bytes(tmp_path)
     process.send_signal(signal.SIGINT)
     assert "KeyboardInterrupt" in process.communicate(timeout=60)[1]
     assert names(tmp_path) == ["data.bin.part"]

@@ -88,6 +88,8 @@ def _add_trees(forest, case, scaled, values, variance):
     """Let the trees have their share where they have one; changes values and variance."""
     for name, share in forest.shares.items():
         rows = np.flatnonzero(case == CASES.index(name))
+        if not share or not len(rows):
+            continue
         said = forest.predict({role: scaled[role][rows] for role in ROLES})
         values[rows] += share * (said - values[rows])
         variance[rows] *= (1.0 - share) ** 2
