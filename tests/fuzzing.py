@@ -152,7 +152,9 @@ def as_frame(table, library):
         if library == "polars":
             return pl.DataFrame(plain, strict=True)
         if library == "pyarrow":
-            return pa.table(plain)
+            arrow = pa.table(plain)
+            arrow.to_pylist()  # beside times, arrow takes any integer for one, which nobody can read again
+            return arrow
     except (pa.ArrowException, OverflowError, TypeError, ValueError, pl.exceptions.PolarsError):
         return frame
     return frame

@@ -159,9 +159,8 @@ class TestShares:
         for own, its, low, high in ((large, small, 0.6, 0.7), (small, large, 0.0, 0.05)):
             trial, graph = self.make_trial(own, case)
             mixed, shares = blend(trial, graph, {case: its})
-            # Learned from 20 models (and, if they are unknown too, 20 datasets), a share is two thirds of itself.
-            trust = 1.0 if case == "model" else 2 / 3
-            assert low * trust <= shares[case] <= high
+            # Learned from 20 models, a share is two thirds of itself.
+            assert low <= shares[case] <= high
             assert_allclose(mixed.off, (1 - shares[case]) * own + shares[case] * its)
 
     def test_equal_and_independent_errors_are_shared_alike(self):
@@ -179,6 +178,18 @@ class TestShares:
         expected = blend(trial, graph, {"both": 0.5 * own})[1]
         assert blend(trial, graph, {"both": 0.5 * own + level})[1]["both"] == pytest.approx(expected["both"])
         assert expected["both"] > 0.4
+
+    def test_of_an_unknown_dataset_too_the_share_is_no_larger(self):
+        rng = np.random.default_rng(0)
+        small, large = 0.1 * rng.normal(size=400), rng.normal(size=400)
+        trial, graph = self.make_trial(large, "both")
+        trial.cases[::2] = CASES.index("model")
+        of_models = np.where(trial.cases == CASES.index("both"), np.nan, 0.8 * large)
+        of_both = np.where(trial.cases == CASES.index("both"), small, np.nan)
+        alone = blend(trial, graph, {"both": of_both})[1]
+        assert alone["both"] == pytest.approx(0.5, abs=0.05)
+        trial = replace(trial, off=np.where(np.isfinite(of_models), small, large))
+        assert blend(trial, graph, {"model": of_models, "both": of_both})[1]["both"] < 0.1
 
     def test_what_members_disagree_on_is_not_held_against_them(self):
         rng = np.random.default_rng(0)

@@ -209,6 +209,41 @@ def test_level_and_spread_of_an_unknown_dataset_follow_its_features():
     assert_allclose(known_spread, scale.spreads[4])
 
 
+class TestFewScores:
+    """Levels that are told by the scores of a dataset and by its features."""
+
+    @pytest.fixture
+    def hidden(self):
+        """All scores of 20 models on 30 datasets whose level follows their place, and which of them are known."""
+        rng = np.random.default_rng(0)
+        place = np.linspace(-1.5, 1.5, 30)
+        quality = rng.normal(size=20)
+        frame = table({i: 10 + 2 * x + 0.5 * (quality + 0.5 * rng.normal(size=20)) for i, x in enumerate(place)})
+        known = (frame["dataset"] % 3 > 0) | (frame["model"] == frame["dataset"] % 20)
+        return frame, known, place[:, None]
+
+    def levels(self, frame, features):
+        return fit_target("zscore", make_graph(frame), features)[1].levels
+
+    def test_a_single_score_is_weighed_against_similar_datasets(self, hidden):
+        frame, known, features = hidden
+        whole = self.levels(frame, features)
+        few = np.arange(30) % 3 == 0
+        told = self.levels(frame[known], features) - whole
+        blind = self.levels(frame[known], features[:, :0]) - whole
+        assert np.sqrt(np.mean(told[few] ** 2)) < 0.7 * np.sqrt(np.mean(blind[few] ** 2))
+
+    def test_where_all_models_were_tried_the_scores_say_all(self, hidden):
+        frame, known, features = hidden
+        assert_allclose(self.levels(frame[known], features)[1::3], self.levels(frame[known], features[:, :0])[1::3])
+
+    def test_features_that_tell_nothing_change_nothing(self, hidden):
+        frame, known, features = hidden
+        noise = np.random.default_rng(1).normal(size=(30, 2))
+        blind = self.levels(frame[known], features[:, :0])
+        assert self.levels(frame[known], noise).tobytes() == blind.tobytes()
+
+
 def rmse(gat, frame):
     return float(np.sqrt(np.mean((gat.predict(frame) - frame["score"]) ** 2)))
 

@@ -17,7 +17,7 @@ _FEWEST_NODES = 5
 _FEWEST_EDGES = 20
 #: The error of a case that was met on so many edges counts half, that of the cases in which more is known the rest.
 _FEW_ERRORS = 15
-#: A share that was learned from so many unknown models, or datasets, is taken for half of what it seems.
+#: A share that was learned from so many unknown models is taken for half of what it seems.
 _FEW_STRANGERS = 10
 #: The cases in which more is known of the pair.
 _EASIER = {"pair": (), "dataset": ("pair",), "model": ("pair",), "both": ("dataset", "model")}
@@ -183,8 +183,8 @@ def blend(trial, graph, other, share="auto"):
     trial : Trial
     graph : Graph
     other : dict of arrays of shape (n_edges,)
-        By case: what the other one predicted too low of the edges that are held out in this case; NaN where it cannot
-        tell.
+        By case, in the order of ``CASES``: what the other one predicted too low of the edges that are held out in this
+        case; NaN where it cannot tell.
     share : float or "auto"
         The part of the other one; by default the one that errs least in the trial.
 
@@ -200,6 +200,9 @@ def blend(trial, graph, other, share="auto"):
         rows = np.flatnonzero((trial.cases == CASES.index(case)) & np.isfinite(errors[trial.edges]))
         its = errors[trial.edges[rows]]
         shares[case] = _best_share(trial, graph, case, rows, its) if share == "auto" else float(share)
+        if case == "both":
+            # There are few pairs of two strangers to learn from; that the dataset is one speaks for nobody.
+            shares[case] = min(shares[case], shares.get("model", 1.0))
         off[rows] += shares[case] * (its - off[rows])
         apart[rows] *= (1.0 - shares[case]) ** 2
     return replace(trial, off=off, apart=apart), shares
@@ -217,11 +220,8 @@ def _best_share(trial, graph, case, rows, its):
     gain, most = own @ gap - apart.sum(), gap @ gap - apart.sum()
     if gain <= 0 or most <= 0:
         return 0.0
-    edges = trial.edges[rows]
-    n_strangers = [len(np.unique(graph.edge_models[edges]))]
-    if case == "both":
-        n_strangers.append(len(np.unique(graph.edge_datasets[edges])))
-    return float(min(gain / most, 1.0) * np.prod([n / (n + _FEW_STRANGERS) for n in n_strangers]))
+    n_strangers = len(np.unique(graph.edge_models[trial.edges[rows]]))
+    return float(min(gain / most, 1.0) * n_strangers / (n_strangers + _FEW_STRANGERS))
 
 
 def _centred(errors, groups):

@@ -1,4 +1,4 @@
-"""The level and the spread of an unknown dataset's scores, from its features."""
+"""The level and the spread of a dataset's scores, from its features."""
 
 __all__ = ["Placement", "place"]
 
@@ -45,7 +45,7 @@ class Placement:
 
 
 def place(features, values):
-    """Fit a placement; how much the features are trusted is what predicts left-out nodes best.
+    """Fit a placement: what predicts left-out nodes best if it clearly does better than their mean, else the mean.
 
     Parameters
     ----------
@@ -55,24 +55,30 @@ def place(features, values):
 
     Returns
     -------
-    Placement
+    placement : Placement
+    others : array of shape (n_nodes, n_values)
+        What the other nodes say of each.
     """
     chosen = np.unique(np.linspace(0, len(features) - 1, min(len(features), _LANDMARKS)).astype(np.int64))
     landmarks = features[chosen]
     found = [_fit(landmarks, column) for column in values[chosen].T]
-    center, lengths, coefficients, errors = (np.array(part) for part in zip(*found, strict=True))
-    errors = errors * stdtrit(max(len(landmarks) - 1, 1), 0.95) / ndtri(0.95)
-    return Placement(landmarks, center, lengths, coefficients.T, errors)
+    center, lengths, coefficients, left_out = (np.array(part) for part in zip(*found, strict=True))
+    errors = np.sqrt(np.mean(left_out**2, axis=1)) * stdtrit(max(len(landmarks) - 1, 1), 0.95) / ndtri(0.95)
+    placement = Placement(landmarks, center, lengths, coefficients.T, errors)
+    others = placement.predict(features)
+    others[chosen] = values[chosen] - left_out.T
+    return placement, others
 
 
 def _fit(landmarks, values):
-    """Constant, length, coefficients and error of the best choice; without features it is the mean."""
+    """Constant, length, coefficients and errors of the best choice; the mean where features do not clearly help."""
     n_nodes = len(values)
     rest = values - values.mean()
-    error = np.sqrt(np.mean(rest**2)) * n_nodes / max(n_nodes - 1, 1)
-    best = values.mean(), 1.0, np.zeros(n_nodes), error
+    of_mean = rest * n_nodes / max(n_nodes - 1, 1)
+    constant = values.mean(), 1.0, np.zeros(n_nodes), of_mean
     if not landmarks.shape[1] or n_nodes < 3:
-        return best
+        return constant
+    best, least = constant, np.mean(of_mean**2)
     for length in _LENGTHS:
         near = similarity(landmarks, landmarks, length)
         average = near.mean(axis=0)
@@ -83,8 +89,10 @@ def _fit(landmarks, values):
             shares = np.maximum(eigenvalues, 0.0) / (np.maximum(eigenvalues, 0.0) + ridge)
             leverage = 1.0 / n_nodes + (vectors**2) @ shares
             left_out = (rest - vectors @ (shares * turned)) / np.maximum(1.0 - leverage, 1e-9)
-            error = np.sqrt(np.mean(left_out**2))
-            if error < best[3]:
+            if np.mean(left_out**2) < least:
+                least = np.mean(left_out**2)
                 coefficients = vectors @ (turned / (np.maximum(eigenvalues, 0.0) + ridge))
-                best = values.mean() - average @ coefficients, length, coefficients, error
-    return best
+                best = values.mean() - average @ coefficients, length, coefficients, left_out
+    # The best of many choices looks good on a few nodes by luck: it must save more than the standard error of that.
+    saved = of_mean**2 - best[3] ** 2
+    return best if saved.mean() > saved.std(ddof=1) / np.sqrt(n_nodes) else constant

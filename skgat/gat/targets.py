@@ -16,6 +16,8 @@ _PRIOR_SPREAD = 2.0
 _PRIOR_MODEL = 1.0
 #: Variance of a standardised score that is not the model's, as a start for how wide a few scores should lie.
 _REST = 0.3
+#: Variance of the logarithm of a spread that is told by one score.
+_LOG_SPREAD_NOISE = 0.35
 _SWEEPS = 10
 _LOGIT_MARGIN = 0.005
 #: How much of the rank goes with the z-score in the balanced target.
@@ -135,12 +137,7 @@ def fit_target(kind, graph, dataset_features, sigmoid=False):
         share = (scores - bounds[0]) / (bounds[1] - bounds[0])
         values = logit(np.clip(share, _LOGIT_MARGIN, 1.0 - _LOGIT_MARGIN))
     elif kind in _WITHIN_DATASETS:
-        levels, spreads = _dataset_moments(graph)
-        seen = np.bincount(graph.edge_datasets, minlength=graph.n_datasets) > 0
-        placement = place(dataset_features[seen], np.column_stack([levels, np.log(spreads)])[seen])
-        if not seen.all():
-            guess = placement.predict(dataset_features[~seen])
-            levels[~seen], spreads[~seen] = guess[:, 0], np.exp(guess[:, 1])
+        levels, spreads, placement = _placed_moments(graph, dataset_features)
         values, slope = _within_datasets(kind, graph, levels, spreads)
     else:
         values = scores
@@ -180,6 +177,28 @@ def _bounds(scores, strict):
         )
     low, high = float(scores.min()), float(scores.max())
     return (low, high) if high > low else (low, low + 1.0)
+
+
+def _placed_moments(graph, features):
+    """Level and spread of each dataset, from its scores and from what similar datasets lead to expect."""
+    levels, spreads = _dataset_moments(graph)
+    n_records = np.bincount(graph.edge_datasets, minlength=graph.n_datasets)
+    seen = n_records > 0
+    placement, expected = place(features[seen], np.column_stack([levels, np.log(spreads)])[seen])
+    # How far a few scores may be off; they say all of a dataset on which every model was tried.
+    missing = np.maximum(1.0 - n_records / graph.n_models, 0.0) / np.maximum(n_records, 1)
+    own = np.column_stack([levels, np.log(spreads)])[seen]
+    noise = np.column_stack([_REST * spreads**2 * missing, _LOG_SPREAD_NOISE * missing])[seen]
+    off = np.mean((own - expected) ** 2, axis=0)
+    trust = np.maximum(off - noise.mean(axis=0), off / 4)
+    # Where features tell nothing the scores have been drawn to the average dataset already.
+    share = noise / np.maximum(noise + trust, 1e-300) * placement.coefficients.any(axis=0)
+    own += share * (expected - own)
+    levels[seen], spreads[seen] = own[:, 0], np.exp(own[:, 1])
+    if not seen.all():
+        guess = placement.predict(features[~seen])
+        levels[~seen], spreads[~seen] = guess[:, 0], np.exp(guess[:, 1])
+    return levels, spreads, placement
 
 
 def _dataset_moments(graph):
