@@ -45,7 +45,9 @@ class IdIndex:
 
     def find(self, values):
         """Where each value stands among the known ids; -1 for an unknown one."""
-        dtype = object if self._known.dtype == object or np.asarray(values).dtype == object else None
+        kinds = {self._known.dtype.kind, np.asarray(values).dtype.kind}
+        # Numbers of two types would be compared as floats, to which large integers next to each other are one.
+        dtype = object if "O" in kinds or (len(kinds) == 2 and kinds <= set("iuf")) else None
         if dtype not in self._tables:
             self._tables[dtype] = pd.Index(self._known, dtype=dtype)
         return self._tables[dtype].get_indexer(pd.Index(values, dtype=dtype))

@@ -181,7 +181,9 @@ def weighted_kendall_tau(rows):
 
 def normalised_gain(rows, k):
     """Discounted gain of the predicted order over that of the best order, cut after ``k`` rows unless None."""
-    gain = rows.truth - np.minimum(rows.truth[rows.first], 0)[rows.group]
+    # Between -1 and 1, by powers of two: sums of huge gains would overflow, and those of tiny ones be rounded.
+    truth = np.ldexp(rows.truth, -np.frexp(np.maximum(best(rows), -rows.truth[rows.first]))[1][rows.group])
+    gain = truth - np.minimum(truth[rows.first], 0)[rows.group]
     discount = 1 / np.log2(np.arange(rows.size.max()) + 2)
     if k is not None:
         discount[k:] = 0
@@ -217,7 +219,8 @@ def top_recall(rows, k):
     top = _top(rows, k)
     found = np.minimum(k, rows.size)
     last_hit = rows.truth[rows.first + rows.size - found]
-    return rows.sum(top.chance * (top.truth >= last_hit[rows.group])) / found
+    # Chances that add up to all rows may do so with a rounding error.
+    return np.minimum(rows.sum(top.chance * (top.truth >= last_hit[rows.group])) / found, 1)
 
 
 def best(rows):

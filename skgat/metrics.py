@@ -321,7 +321,9 @@ def _check_k(k):
 
 def _relative_accuracy(rows, k):
     highest = best(rows)
-    return np.where(highest > 0, best_of_top(rows, k) / np.where(highest > 0, highest, 1), np.nan)
+    # A score far below 0 over one hardly above it may be more than floats can hold.
+    with np.errstate(over="ignore"):
+        return np.where(highest > 0, best_of_top(rows, k) / np.where(highest > 0, highest, 1), np.nan)
 
 
 _METRICS = {

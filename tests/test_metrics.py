@@ -1,6 +1,7 @@
 """Ranking metrics against scipy, scikit-learn and slow reference code."""
 
 import contextlib
+import warnings
 from itertools import permutations
 
 import numpy as np
@@ -210,6 +211,28 @@ def test_a_constant_prediction_counts_zero_for_the_correlations(name, value):
     assert metric(name)(truth, pred, groups=groups) == 0.5
 
 
+@pytest.mark.parametrize(
+    ("truth", "expected"),
+    [
+        ([0.0, 1.7e308, 1.7e308], [0.0, 1.0, 1.0]),
+        ([-1.7e308, 1.7e308, 1.7e308], [0.0, 1.0, 1.0]),
+        ([0.0, 5e-324, 5e-324], [0.0, 1.0, 1.0]),
+        ([0.0, 1e-12, 2e-12], [0.0, 1.0, 2.0]),
+    ],
+)
+def test_ndcg_holds_for_scores_of_any_size(truth, expected):
+    pred, groups = [0.0, 1.0, 0.0], [0, 0, 0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = metrics.ndcg(truth, pred, groups=groups)
+    assert found == pytest.approx(metrics.ndcg(expected, pred, groups=groups))
+
+
+def test_recall_of_a_large_tie_is_no_more_than_one():
+    # Twelve chances of 5 / 12 add up to a little more than 5.
+    assert metrics.top_k_recall([1.0] * 4 + [0.0] * 8, [0.0] * 12, groups=[0] * 12) == 1.0
+
+
 def test_relative_accuracy_skips_groups_whose_best_score_is_not_positive():
     truth, pred, groups = [-2.0, -1.0, 0.0, -1.0, 0.5, 1.0], [1.0, 0.0, 0.0, 1.0, 2.0, 1.0], [0, 0, 1, 1, 2, 2]
     assert metrics.relative_accuracy(truth, pred, groups=groups, k=1) == 0.5
@@ -299,7 +322,14 @@ def test_ready_scorers_are_those_of_all_metrics():
 
 
 @pytest.mark.parametrize(
-    ("truth", "expected"), [([0.8, 0.4, 0.2], 0.5), ([8, 4, 2], 0.5), ([0, -1, -2], np.nan), ([-1, -2, -3], np.nan)]
+    ("truth", "expected"),
+    [
+        ([0.8, 0.4, 0.2], 0.5),
+        ([8, 4, 2], 0.5),
+        ([5e-324, -1, -1], -np.inf),
+        ([0, -1, -2], np.nan),
+        ([-1, -2, -3], np.nan),
+    ],
 )
 def test_relative_accuracy_is_a_ratio_of_positive_scores_of_any_size(truth, expected):
     context = pytest.warns(UndefinedMetricWarning) if np.isnan(expected) else contextlib.nullcontext()

@@ -487,3 +487,12 @@ class TestSizes:
     def test_at_the_limit(self):
         frame = pd.DataFrame({"model": ["a", "b"], "dataset": ["x", "x"], "score": [0.1, 0.2], "pair__c": [0, 1e150]})
         assert len(read_pairs(BiasRegressor(), frame, reset=True, scores=True)) == 2
+
+
+def test_large_integers_beside_floats_are_not_mixed_up():
+    scores = pd.DataFrame({"model": [2**63 - 1, 2**53], "dataset": ["x", "x"], "score": [0.5, 0.25]})
+    held = pd.DataFrame({"model": [float(2**63), float(2**53)], "size": [1.0, 2.0]})
+    with pytest.raises(ValueError, match="models has no row for 9223372036854775807; every id of scores needs one"):
+        make_records(scores, models=held)
+    made = make_records(scores[1:], models=held)
+    assert made["model__size"].tolist() == [2.0]
