@@ -24,7 +24,7 @@ from skgat import MetadataEncoder, TransferabilityGAT, presets, recommend
 from skgat.datasets import make_transfer_records
 from skgat.exceptions import DuplicatePairWarning, UnknownEntityWarning
 
-TINY = {"max_iter": 20, "hidden_dim": 8, "n_heads": 2, "n_estimators": 2, "random_state": 0}
+TINY = {"n_layers": 2, "max_iter": 20, "hidden_dim": 8, "n_heads": 2, "n_estimators": 2, "random_state": 0}
 
 
 @pytest.fixture(scope="module")

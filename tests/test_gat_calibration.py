@@ -1,12 +1,13 @@
 """Honest errors: folds that a member does not hear of, what follows from them, and where the unknown is placed."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
-from scipy.stats import norm, sem
+from scipy.stats import norm
 from scipy.stats import t as student
 from sklearn.utils import check_random_state
 
@@ -16,7 +17,7 @@ from skgat.datasets import make_transfer_records
 from skgat.gat import fitting
 from skgat.gat.calibration import _FEW_ERRORS, draw_folds, noise_of, scarcity, try_folds
 from skgat.gat.inference import CASES
-from skgat.gat.placement import _LENGTHS, _RIDGES, place
+from skgat.gat.placement import _LENGTHS, _MEAN, _RIDGES, place
 from skgat.gat.strengths import choose_strengths
 from skgat.gat.targets import fit_target, normal_scale
 from skgat.graph import SIDES, build_graph
@@ -321,55 +322,58 @@ class TestPlacement:
             rest.append(values[node] - predict(features[[node]])[0])
         return np.array(rest)
 
-    def test_the_choice_and_its_error_are_those_of_refitting(self, values):
+    def test_beliefs_and_errors_are_those_of_refitting(self, values):
         features, table = values
-        found, others = place(features, table)
-        widened = student.ppf(0.95, len(features) - 1) / norm.ppf(0.95)
+        found, others, trust = place(features, table)
         new = np.random.default_rng(1).normal(size=(6, 2))
+        choices = list(product(_LENGTHS, _RIDGES))
         for column in range(2):
-            errors = {
-                (length, ridge): self.left_out(features, table[:, column], length, ridge)
-                for length in _LENGTHS
-                for ridge in _RIDGES
-            }
-            best = min(errors, key=lambda choice: np.mean(errors[choice] ** 2))
-            of_mean = (table[:, column] - table[:, column].mean()) * 25 / 24
-            saved = of_mean**2 - errors[best] ** 2
-            chosen = errors[best] if saved.mean() > sem(saved) else of_mean
-            assert found.errors[column] == pytest.approx(widened * np.sqrt(np.mean(chosen**2)))
-            if chosen is of_mean:
-                expected = np.full(6, table[:, column].mean())
-            else:
-                assert found.lengths[column] == best[0]
-                expected = self.fitted(features, table[:, column], *best)(new)
-            assert_allclose(found.predict(new)[:, column], expected)
-            assert_allclose(others[:, column], table[:, column] - chosen)
-        # Smooth values are told by the features to a good part, and noise by nothing.
-        assert found.errors[0] < 0.5 * table[:, 0].std()
-        assert_allclose(found.coefficients[:, 1], 0.0)
-
-    def test_a_gain_within_its_standard_error_is_luck(self):
-        """On noise the best of all choices often beats the mean on left-out nodes, and is hardly ever believed."""
-        rng = np.random.default_rng(2)
-        lucky, believed = 0, 0
-        for _ in range(20):
-            features, values = rng.normal(size=(8, 3)), rng.normal(size=(8, 1))
-            found, _ = place(features, values)
-            of_mean = (values - values.mean()) * 8 / 7
-            best = min(
-                np.mean(self.left_out(features, values[:, 0], length, ridge) ** 2)
-                for length in _LENGTHS
-                for ridge in _RIDGES
+            truth = table[:, column]
+            errors = np.array(
+                [
+                    (truth - truth.mean()) * 25 / 24,
+                    *(self.left_out(features, truth, length, ridge) for length, ridge in choices),
+                ]
             )
-            lucky += best < np.mean(of_mean**2)
-            believed += found.coefficients.any()
-        assert lucky >= 8
-        assert believed <= lucky / 2
+            prior = np.array([_MEAN, *[(1 - _MEAN) / len(choices)] * len(choices)])
+            likelihood = np.mean(errors**2, axis=1) ** (-25 / 2)
+            weights = prior * likelihood / (prior @ likelihood)
+            assert trust[column] == pytest.approx(1 - weights[0], abs=1e-9)
+            assert_allclose(others[:, column], truth - weights @ errors)
+            widened = student.ppf(0.95, len(features) - 1) / norm.ppf(0.95)
+            assert found.errors[column] == pytest.approx(widened * np.sqrt(np.mean((weights @ errors) ** 2)))
+            told = [np.full(6, truth.mean()), *(self.fitted(features, truth, *choice)(new) for choice in choices)]
+            assert_allclose(found.predict(new)[:, column], weights @ told)
+        # Smooth values are told by the features to a good part, and noise hardly.
+        assert found.errors[0] < 0.5 * table[:, 0].std()
+        assert trust[0] > 0.99
+        assert trust[1] < 0.5
+
+    def test_of_what_luck_gives_little_is_believed(self):
+        """On noise the best of all choices often beats the mean on left-out nodes."""
+        rng = np.random.default_rng(2)
+        trusts = [place(rng.normal(size=(8, 3)), rng.normal(size=(8, 1)))[2][0] for _ in range(40)]
+        assert np.mean(trusts) < 0.35
+
+    def test_a_little_more_or_less_evidence_changes_little(self):
+        """What is said goes over from the mean to the regressions without a jump."""
+        rng = np.random.default_rng(0)
+        features, noise = rng.normal(size=(9, 2)), rng.normal(size=9)
+        told = [place(features, (share * features[:, 0] + noise)[:, None])[2][0] for share in np.linspace(-2, 2, 401)]
+        assert min(told) < 0.5
+        assert max(told) > 0.9
+        assert np.abs(np.diff(told)).max() < 0.1
+
+    def test_equal_values_are_their_mean(self):
+        found, others, _ = place(np.arange(8.0).reshape(4, 2), np.full((4, 1), 7.0))
+        assert_allclose(found.predict(np.ones((3, 2))), 7.0)
+        assert_allclose(others, 7.0)
+        assert_allclose(found.errors, 0.0)
 
     @pytest.mark.parametrize("n_features", [0, 2])
     def test_where_features_tell_nothing_it_is_the_mean(self, n_features):
         values = np.array([[1.0], [2.0], [6.0]])
-        found, _ = place(np.zeros((3, n_features)), values)
+        found, *_ = place(np.zeros((3, n_features)), values)
         assert_allclose(found.predict(np.ones((2, n_features))), 3.0)
         rest = (values - 3.0) * 3 / 2
         assert_allclose(found.errors, np.sqrt(np.mean(rest**2)) * student.ppf(0.95, 2) / norm.ppf(0.95))
@@ -377,7 +381,7 @@ class TestPlacement:
     def test_of_many_nodes_some_are_landmarks(self, monkeypatch, values):
         features, table = values
         monkeypatch.setattr("skgat.gat.placement._LANDMARKS", 13)
-        found, others = place(features, table)
+        found, others, _ = place(features, table)
         assert_allclose(found.landmarks, features[::2])
         # Others are not part of what they are asked about anyway.
         assert_allclose(others[1::2], found.predict(features[1::2]))
@@ -385,6 +389,6 @@ class TestPlacement:
 
     def test_far_from_everything_it_is_the_constant(self, values):
         features, table = values
-        found, _ = place(features, table)
-        assert_allclose(found.predict(np.full((1, 2), 1e9))[0], found.center)
-        assert_allclose(found.center[0], 3.0, atol=2.0)
+        found, *_ = place(features, table)
+        assert_allclose(found.predict(np.full((1, 2), 1e9))[0], found.constants)
+        assert_allclose(found.constants[0], 3.0, atol=2.0)

@@ -149,7 +149,7 @@ def test_removing_the_top_evidence_matters_to_a_recommender_that_is_trained_agai
         top = key.isin(set(map(tuple, told)))
         related = np.flatnonzero(history["model"] == model)
         before = fitted.predict(pair)[0]
-        draws = [rng.choice(related, 5, replace=False)]
+        draws = [rng.choice(related, 5, replace=False) for _ in range(3)]
         random = np.mean([abs(before - fit(history.drop(index=draw), **settings).predict(pair)[0]) for draw in draws])
         moves.append((abs(before - fit(history[~top], **settings).predict(pair)[0]), random))
     top, random = np.array(moves).T

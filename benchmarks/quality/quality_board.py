@@ -2,11 +2,10 @@
 
 __all__ = ["Board", "Standing", "difference"]
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from quality_contestants import ABLATION_SPLITS, CONTESTANTS, OURS, ablations, available
 from quality_scores import METRICS, evaluate, paired, summary, unit_value
 from quality_splits import SCENARIOS, load_matrix, splits_of
@@ -77,18 +76,18 @@ class Board:
 
     def _pooled(self, matrix, scenario, splits, jobs):
         """The figures of units that are made of several splits, as far as all of these are there."""
-        of_unit = defaultdict(list)
+        of_draw = defaultdict(list)
         for job in jobs:
-            of_unit[splits[job.split].unit].append(job)
-        expected = pd.Series([split.unit for split in splits]).value_counts()
+            of_draw[splits[job.split].unit, splits[job.split].draw].append(job)
+        expected = Counter((split.unit, split.draw) for split in splits)
         records, least = load_matrix(matrix, self.store.data_home).records, SCENARIOS[scenario].least_rows(matrix)
-        units = {}
-        for unit, members in of_unit.items():
-            if len(members) == expected[unit]:
+        draws = defaultdict(list)
+        for (unit, draw), members in of_draw.items():
+            if len(members) == expected[unit, draw]:
                 rows = np.concatenate([splits[job.split].test for job in members])
                 predictions = np.concatenate([self.store.predictions(job) for job in members], axis=1)
-                units[unit] = evaluate(records.iloc[rows], predictions, least, failures=True)
-        return units
+                draws[unit].append(evaluate(records.iloc[rows], predictions, least, failures=True))
+        return {unit: _mean_of(figures) for unit, figures in draws.items()}
 
     def best_other(self, matrix, scenario, metric):
         """The name of the contestant beside ours with the best mean, among the complete ones; None without any."""
@@ -139,6 +138,13 @@ class Board:
                 if without:
                     reasons[contestant.title] = f"no column {contestant.column} in {', '.join(without)}"
         return reasons
+
+
+def _mean_of(figures):
+    """The mean of several figures, or of nested tables of figures that are alike."""
+    if isinstance(figures[0], dict):
+        return {name: _mean_of([one[name] for one in figures]) for name in figures[0]}
+    return float(np.mean(figures))
 
 
 def difference(one, other, metric):

@@ -182,7 +182,7 @@ ABLATIONS = {
     "no ranking loss": {"rank_weight": 0.0},
     "squared error": {"loss": "squared_error"},
     "no scores on edges": {"edge_features": False},
-    "one layer": {"n_layers": 1},
+    "two layers": {"n_layers": 2},
     "similarity edges": {"n_neighbors": 5},
     "raw targets": {"target_transform": "none"},
     "z-scored targets": {"target_transform": "zscore"},

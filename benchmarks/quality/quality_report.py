@@ -34,8 +34,9 @@ training rows. All seeds are fixed.
   out: all results of a dataset are hidden (of the eight target datasets of TransferGraph, of all in the vision zoo).
   20 % or 80 % of the pairs hidden at random; five folds of unknown datasets; of unknown models; of both at once, where
   training pairs have neither. Crossed: five folds of models times the targets, training on pairs with neither the
-  fold's models nor the target; the five folds of a target are evaluated together. Five known results: as unknown
-  datasets, but each keeps {KNOWN_RESULTS} results, drawn at random.
+  fold's models nor the target; the five folds of a target are evaluated together, and random folds are drawn three
+  times (on TransferGraph's images two models fail everywhere, and Pearson hangs on whether they are in one fold). Five
+  known results: as unknown datasets, but each keeps {KNOWN_RESULTS} results, drawn at random.
 - *Metrics*, on hidden pairs only: Pearson, Spearman and weighted Kendall (scipy's default), how far the first choice is
   behind the best (regret@1, in units of the score), the best of the first five relative to the best (rel. acc.@5), each
   by dataset and averaged over datasets with at least four hidden pairs (two, where a fold has only two models); RMSE

@@ -12,7 +12,7 @@ CONSTRAINTS = {
     "dataset": [str],
     "target": [str],
     "hidden_dim": [Interval(Integral, 1, None, closed="left")],
-    "n_layers": [Interval(Integral, 1, None, closed="left")],
+    "n_layers": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "n_heads": [Interval(Integral, 1, None, closed="left")],
     "combine": [StrOptions({"concat", "last"})],
     "decoder": [StrOptions({"bilinear", "linear", "mlp"})],

@@ -45,8 +45,9 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         The columns of the model ids, the dataset ids and the scores.
     hidden_dim : int, default=32
         Width of the node states.
-    n_layers : int, default=2
-        Number of attention layers.
+    n_layers : int or "auto", default="auto"
+        Number of attention layers. ``"auto"`` is one, or two where nodes hear from their own kind (``n_neighbors``):
+        what a node has heard of its records takes a second layer to reach the nodes like it.
     n_heads : int, default=4
         Number of attention heads.
     combine : {"concat", "last"}, default="concat"
@@ -182,7 +183,7 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         dataset="dataset",
         target="score",
         hidden_dim=32,
-        n_layers=2,
+        n_layers="auto",
         n_heads=4,
         combine="concat",
         decoder="bilinear",

@@ -68,9 +68,10 @@ def prepare(estimator, graph, scaling=None):
     target, scale = fit_target(estimator.target_transform, graph, features["dataset"], sigmoid)
     config = {
         name: getattr(estimator, name)
-        for name in ("conv", "additive", "edge_features", "hidden_dim", "n_layers", "n_heads", "combine", "decoder",
-                     "n_neighbors", "n_estimators", "dropout", "kernel_weight")
+        for name in ("conv", "additive", "edge_features", "hidden_dim", "n_heads", "combine", "decoder", "n_neighbors",
+                     "n_estimators", "dropout", "kernel_weight")
     }  # fmt: skip
+    config["n_layers"] = (2 if estimator.n_neighbors else 1) if estimator.n_layers == "auto" else estimator.n_layers
     config |= {f"blank_{role}": _blank_share(estimator.feature_dropout, graph, role) for role in ROLES}
     config |= {f"n_{role}_features": features[role].shape[1] for role in ROLES}
     config |= {"n_models": graph.n_models, "n_datasets": graph.n_datasets, "rank": _DECODER_RANK}

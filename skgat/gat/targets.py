@@ -40,6 +40,9 @@ class TargetScale:
         The range of the scores, for ``logit`` and for a sigmoid decoder.
     levels, spreads : arrays of shape (n_datasets,)
         Of each dataset's scores; zeros and ones where the target is not about the order within datasets.
+    level_errors : array of shape (n_datasets,)
+        How far the level of a dataset may be off for want of scores, beyond what is usual among the records: that is
+        part of the errors on records that were held out.
     placement : Placement or None
         Level and log spread of an unknown dataset from its features.
     """
@@ -51,6 +54,7 @@ class TargetScale:
     bounds: tuple
     levels: np.ndarray
     spreads: np.ndarray
+    level_errors: np.ndarray
     placement: Placement | None
 
     def of_datasets(self, codes, features):
@@ -63,13 +67,13 @@ class TargetScale:
         features : array of shape (n_pairs, n_dataset_features)
             Scaled; read for unknown datasets only.
         """
-        level, spread, error = self.levels[codes], self.spreads[codes], np.zeros(len(codes))
+        level, spread, error = self.levels[codes], self.spreads[codes], self.level_errors[codes]
         new = codes < 0
         if self.placement is not None and new.any():
             guess = self.placement.predict(features[new])
             level[new], spread[new], error[new] = guess[:, 0], np.exp(guess[:, 1]), self.placement.errors[0]
         elif new.any():
-            level[new], spread[new] = 0.0, 1.0
+            level[new], spread[new], error[new] = 0.0, 1.0, 0.0
         return level, spread, error
 
     def inverse(self, values, std, codes, features, ranking=False):
@@ -129,7 +133,8 @@ def fit_target(kind, graph, dataset_features, sigmoid=False):
     scale : TargetScale
     """
     scores, weights = graph.scores, graph.weights
-    levels, spreads, placement = np.zeros(graph.n_datasets), np.ones(graph.n_datasets), None
+    levels, spreads, level_errors = np.zeros(graph.n_datasets), np.ones(graph.n_datasets), np.zeros(graph.n_datasets)
+    placement = None
     bounds, slope = (0.0, 1.0), 1.0
     if kind == "logit" or sigmoid:
         bounds = _bounds(scores, strict=kind == "logit")
@@ -137,7 +142,7 @@ def fit_target(kind, graph, dataset_features, sigmoid=False):
         share = (scores - bounds[0]) / (bounds[1] - bounds[0])
         values = logit(np.clip(share, _LOGIT_MARGIN, 1.0 - _LOGIT_MARGIN))
     elif kind in _WITHIN_DATASETS:
-        levels, spreads, placement = _placed_moments(graph, dataset_features)
+        levels, spreads, level_errors, placement = _placed_moments(graph, dataset_features)
         values, slope = _within_datasets(kind, graph, levels, spreads)
     else:
         values = scores
@@ -148,7 +153,9 @@ def fit_target(kind, graph, dataset_features, sigmoid=False):
         scale = float(np.sqrt(np.average((values - center) ** 2, weights=weights)))
         # Scores that differ by rounding only are constant, and so is what is predicted.
         scale = scale if scale > 1e-12 * max(abs(center), 1e-300) else 0.0
-    fitted = TargetScale(kind, float(center), float(scale), float(slope), bounds, levels, spreads, placement)
+    fitted = TargetScale(
+        kind, float(center), float(scale), float(slope), bounds, levels, spreads, level_errors, placement
+    )
     return (values - center) / (scale or 1.0), fitted
 
 
@@ -180,25 +187,31 @@ def _bounds(scores, strict):
 
 
 def _placed_moments(graph, features):
-    """Level and spread of each dataset, from its scores and from what similar datasets lead to expect."""
+    """Level and spread of each dataset, from its scores and from what similar datasets lead to expect.
+
+    Also how far the levels may be off beyond what is usual, and what unknown datasets are placed by.
+    """
     levels, spreads = _dataset_moments(graph)
     n_records = np.bincount(graph.edge_datasets, minlength=graph.n_datasets)
     seen = n_records > 0
-    placement, expected = place(features[seen], np.column_stack([levels, np.log(spreads)])[seen])
+    placement, expected, trust = place(features[seen], np.column_stack([levels, np.log(spreads)])[seen])
     # How far a few scores may be off; they say all of a dataset on which every model was tried.
     missing = np.maximum(1.0 - n_records / graph.n_models, 0.0) / np.maximum(n_records, 1)
     own = np.column_stack([levels, np.log(spreads)])[seen]
     noise = np.column_stack([_REST * spreads**2 * missing, _LOG_SPREAD_NOISE * missing])[seen]
     off = np.mean((own - expected) ** 2, axis=0)
-    trust = np.maximum(off - noise.mean(axis=0), off / 4)
+    of_expected = np.maximum(off - noise.mean(axis=0), off / 4)
     # Where features tell nothing the scores have been drawn to the average dataset already.
-    share = noise / np.maximum(noise + trust, 1e-300) * placement.coefficients.any(axis=0)
+    share = trust * noise / np.maximum(noise + of_expected, 1e-300)
     own += share * (expected - own)
     levels[seen], spreads[seen] = own[:, 0], np.exp(own[:, 1])
+    variance = np.zeros(graph.n_datasets)
+    variance[seen] = noise[:, 0] * (1.0 - share[:, 0])
+    errors = np.sqrt(np.maximum(variance - variance[graph.edge_datasets].mean(), 0.0))
     if not seen.all():
         guess = placement.predict(features[~seen])
         levels[~seen], spreads[~seen] = guess[:, 0], np.exp(guess[:, 1])
-    return levels, spreads, placement
+    return levels, spreads, errors, placement
 
 
 def _dataset_moments(graph):
