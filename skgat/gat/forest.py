@@ -69,10 +69,10 @@ class Forest:
             rows = slice(start, start + _BLOCK)
             values = self.values[self._leaves(table[rows])]
             if trees is None:
-                scores[rows] = values.mean(axis=1)
+                scores[rows] = values.mean(axis=1, dtype=np.float64)
                 continue
             n_asked = trees[rows].sum(axis=1)
-            sums = (values * trees[rows]).sum(axis=1)
+            sums = (values * trees[rows]).sum(axis=1, dtype=np.float64)
             scores[rows] = np.divide(sums, n_asked, out=np.full(len(sums), np.nan), where=n_asked > 0)
         return scores
 
@@ -158,17 +158,23 @@ def _table(features):
 
 def _join(trees):
     sizes = [tree.node_count for tree in trees]
-    roots = np.cumsum(sizes) - sizes
+    roots = (np.cumsum(sizes) - sizes).astype(np.int32)
     inner = np.concatenate([tree.children_left >= 0 for tree in trees])
-    itself = np.arange(len(inner))
+    itself = np.arange(len(inner), dtype=np.int32)
     pairs = [np.column_stack([tree.children_left, tree.children_right]) for tree in trees]
     children = np.repeat(roots, sizes)[:, None] + np.concatenate(pairs)
     return Forest(
         roots=roots,
-        columns=np.where(inner, np.concatenate([tree.feature for tree in trees]), 0),
-        children=np.where(inner[:, None], children, itself[:, None]),
-        thresholds=np.concatenate([tree.threshold for tree in trees]),
-        values=np.concatenate([tree.value[:, 0, 0] for tree in trees]),
+        columns=np.where(inner, np.concatenate([tree.feature for tree in trees]), 0).astype(np.int32),
+        children=np.where(inner[:, None], children, itself[:, None]).astype(np.int32),
+        thresholds=_round_down(np.concatenate([tree.threshold for tree in trees])),
+        values=np.concatenate([tree.value[:, 0, 0] for tree in trees]).astype(np.float32),
         depth=max(tree.max_depth for tree in trees),
         shares={},
     )
+
+
+def _round_down(thresholds):
+    """In single precision: no feature, which is in single precision too, is on the other side then."""
+    single = thresholds.astype(np.float32)
+    return np.where(single > thresholds, np.nextafter(single, np.float32(-np.inf)), single)

@@ -12,6 +12,8 @@ from .kernel import similarity
 #: Similarity is looked up among at most this many datasets.
 _LANDMARKS = 512
 _LENGTHS = (0.5, 1.0, 2.0, 4.0)
+#: Nodes that are looked up at once.
+_BLOCK = 1024
 _RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 #: The odds with which it is the mean before anything was seen: of many guesses some look good on a few nodes by luck.
 _MEAN = 0.8
@@ -42,8 +44,10 @@ class Placement:
     def predict(self, features):
         """The values of nodes, one row each, from their scaled features."""
         found = np.tile(self.constants, (len(features), 1))
-        for length, coefficients in zip(self.lengths, self.coefficients, strict=True):
-            found += similarity(features, self.landmarks, length) @ coefficients
+        for start in range(0, len(features), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            for length, coefficients in zip(self.lengths, self.coefficients, strict=True):
+                found[rows] += similarity(features[rows], self.landmarks, length) @ coefficients
         return found
 
 
