@@ -1,7 +1,33 @@
-"""What every test file shares: one thread a process, so that timings and sums do not hang on the machine."""
+"""What test files share: one thread a process, so that sums do not hang on the machine, and small or stubborn disks."""
 
 import os
+import shutil
+import subprocess
+
+import pytest
 
 # Before torch and BLAS are imported, here and in the processes that tests start.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+
+def _mounted(folder, options):
+    if shutil.which("mount") is None:
+        pytest.skip("no mount command")
+    folder.mkdir(exist_ok=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("may not mount a file system")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A disk of 64 kB."""
+    yield from _mounted(tmp_path / "tiny", "size=64k")
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A home that cannot be written to."""
+    yield from _mounted(tmp_path / "home", "ro")

@@ -38,29 +38,6 @@ def run(code, *args, folder=ROOT, **environment):
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
-def mounted(folder, *options):
-    folder.mkdir(exist_ok=True)
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", folder], capture_output=True
-    ).returncode:
-        pytest.skip("may not mount a file system")
-    return folder
-
-
-@pytest.fixture
-def tiny_disk(tmp_path):
-    """A disk of 64 kB."""
-    yield mounted(tmp_path / "tiny", "size=64k")
-    subprocess.run(["umount", tmp_path / "tiny"], check=True)
-
-
-@pytest.fixture
-def read_only(tmp_path):
-    """A home that cannot be written to."""
-    yield mounted(tmp_path / "home", "ro")
-    subprocess.run(["umount", tmp_path / "home"], check=True)
-
-
 @pytest.fixture(scope="module")
 def records():
     return load_vision_zoo().records

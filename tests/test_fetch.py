@@ -330,20 +330,6 @@ def test_folder_that_cannot_be_made(server, tmp_path):
     assert server.requests == []
 
 
-@pytest.fixture
-def tiny_disk(tmp_path):
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    try:
-        mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("no mount command")
-    if mount.returncode:
-        pytest.skip("may not mount a file system")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
 def test_full_disk(server, tiny_disk):
     with pytest.raises(DownloadError, match=r"'data.bin' in the folder .*tiny: No space left.* \(0\.\d MB free\)"):
         fetch(server, tiny_disk)
