@@ -4,6 +4,7 @@ import importlib
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -82,6 +83,12 @@ def test_large_graph_measures_both_sides(bench, tmp_path, monkeypatch):
     assert found.keys() == {"skgat", "GATConv"}
     assert all(side["seconds"] > 0 for side in found.values())
     assert all(side["mib"] >= 0 for side in found.values())
+
+
+def test_the_picture_of_large_graphs(bench, tmp_path):
+    tables = [{side: {"seconds": size / 1e6, "mib": size / 1e4} for side in bench.large_graph.SIDES} for size in (1, 9)]
+    bench.large_graph.draw(tmp_path / "picture.png", [1, 9], tables)
+    assert plt.imread(tmp_path / "picture.png").shape[:2] == (360, 800)
 
 
 def test_graphs_have_distinct_pairs_in_order(bench):

@@ -1,12 +1,13 @@
 """An epoch on large graphs: ours as lists of edges, and the same architecture made of torch_geometric's layers.
 
-    OMP_NUM_THREADS=1 python benchmarks/speed/large_graph.py [--sizes 10000 100000 1000000 10000000]
+    OMP_NUM_THREADS=1 python benchmarks/speed/large_graph.py [--sizes 10000 100000 1000000 10000000] [--plot PATH]
 
 One network each: two layers of attention in both directions, four heads, states of 32, scores on the edges, a bilinear
 decoder. 10^6 records are 10,000 models on 2,000 datasets. In each epoch both sides hide the same share of the edges on
 average, and the layers of torch_geometric are given the others alone. Seconds of the processor, the least of a few
 epochs; memory is the peak of a fresh process less what it held before, with the libraries and the data in memory and
-an epoch on a small graph behind it. The exponent compares the two largest sizes: 1 is linear.
+an epoch on a small graph behind it. The exponent compares the two largest sizes: 1 is linear. ``--plot`` draws both,
+beside a line that is linear; it needs matplotlib.
 """
 
 import argparse
@@ -28,7 +29,14 @@ from skgat import TransferabilityGAT
 from skgat.graph import Graph
 
 SIDES = ("skgat", "GATv2Conv", "GATConv")
-SETTINGS = {"n_estimators": 1, "kernel_weight": 0.0, "forest_weight": 0.0, "device": "cpu", "random_state": 0}
+SETTINGS = {
+    "n_layers": 2,
+    "n_estimators": 1,
+    "kernel_weight": 0.0,
+    "forest_weight": 0.0,
+    "device": "cpu",
+    "random_state": 0,
+}
 N_FEATURES = 8
 SMALL = 1_000
 LEAST_HIDDEN = 0.1
@@ -141,10 +149,32 @@ def measure(n_records, n_epochs, folder):
     return found
 
 
+def draw(path, sizes, tables):
+    """Seconds and memory by the number of records, on logarithmic axes."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from skgat.plotting._canvas import MARKERS, PALETTE
+
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained")
+    for ax, unit, title in zip(axes, ("seconds", "mib"), ("seconds an epoch", "MiB at the peak"), strict=True):
+        for side, colour, marker in zip(SIDES, PALETTE, MARKERS, strict=False):
+            ax.loglog(sizes, [table[side][unit] for table in tables], color=colour, marker=marker, label=side)
+        last = tables[-1]["skgat"][unit]
+        ax.loglog(sizes, [last * size / sizes[-1] for size in sizes], color="gray", ls=":", label="linear")
+        ax.set(xlabel="records", ylabel=title)
+        ax.grid(alpha=0.3)
+    axes[0].legend()
+    figure.savefig(path, dpi=100)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--plot", help="where to draw the figures")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--task", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -166,6 +196,8 @@ def main():
             ratios = [table[side][unit] / table["skgat"][unit] for table in tables]
             print(f"{f'{side} / skgat':24}" + "".join(f"{ratio:12.1f}" for ratio in ratios))
         print()
+    if args.plot:
+        draw(args.plot, args.sizes, tables)
 
 
 if __name__ == "__main__":
