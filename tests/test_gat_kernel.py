@@ -2,6 +2,7 @@
 
 import copy
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -188,14 +189,43 @@ class TestSolve:
         kept = {}
         gradients = kernel._conjugate_gradients
 
-        def keep(system, target, diagonal):
-            kept["system"], kept["values"] = system, gradients(system, target, diagonal)
+        def keep(system, target):
+            kept["system"], kept["values"] = system, gradients(system, target)
             return kept["values"]
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(kernel, "_conjugate_gradients", keep)
             solve(graph, features, target, chosen)
         return kept["system"], kept["values"]
+
+    @pytest.mark.parametrize("shape", [(12, 7), (7, 12)])
+    def test_effects_alone_are_solved_at_once(self, shape):
+        graph, features, target = make_problem(n_models=shape[0], n_datasets=shape[1], weighted=True)
+        variances = np.where(np.isin(COMPONENTS, ["same model", "same dataset"]), 0.7, 0.0)
+        system, _ = self.solved(graph, features, target, replace(make_strengths(), variances=variances))
+        matrix = np.column_stack([system(column) for column in np.eye(graph.n_edges)])
+        assert_allclose(kernel._Effects(system)(target), np.linalg.solve(matrix, target))
+
+    @pytest.mark.parametrize("most", [0, 2_048])
+    def test_what_nearly_solves_is_symmetric_and_positive(self, monkeypatch, most):
+        monkeypatch.setattr(kernel, "_MOST_EFFECTS", most)
+        graph, features, target = make_problem(n_models=12, weighted=True)
+        system, values = self.solved(graph, features, target, make_strengths())
+        assert_allclose(system(values), target, atol=1e-5)
+        nearly = kernel._Effects(system)
+        matrix = np.column_stack([nearly(column) for column in np.eye(graph.n_edges)])
+        assert_allclose(matrix, matrix.T, atol=1e-12)
+        assert np.linalg.eigvalsh(matrix).min() > 0
+
+    def test_effects_save_half_of_the_steps(self, monkeypatch):
+        records = MetadataEncoder().fit_transform(make_transfer_records(80, 40, fill=0.5, random_state=0).records)
+        call, calls, counts = kernel._System.__call__, [], []
+        monkeypatch.setattr(kernel._System, "__call__", lambda self, values: calls.append(self) or call(self, values))
+        for _ in range(2):
+            TransferabilityGAT(max_iter=1, n_estimators=1, forest_weight=0.0, random_state=0).fit(records)
+            counts.append(len(calls) - sum(counts))
+            monkeypatch.setattr(kernel, "_Effects", lambda system: lambda values: values / system.diagonal())
+        assert counts[0] < 0.6 * counts[1]
 
     def test_a_target_of_zeros(self):
         graph, features, target = make_problem()

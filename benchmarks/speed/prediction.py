@@ -13,7 +13,7 @@ import numpy as np
 from skgat import MetadataEncoder, TransferabilityGAT
 from skgat.datasets import make_transfer_records
 from skgat.gat.inference import End
-from skgat.gat.prediction import predict_of_terms
+from skgat.gat.prediction import end_of, predict_of_terms
 from skgat.gat.reading import read_features
 from skgat.graph import SIDES
 from skgat.records import read_pairs
@@ -39,6 +39,14 @@ def known_pair(recommender, row):
     return least(lambda: predict_of_terms(recommender, ends, slice(0, 1), features), 20, 200)
 
 
+def unknown_dataset(recommender, row):
+    """The time to attach one unknown dataset: states and terms of its node, from its features."""
+    pairs = read_pairs(recommender, row, reset=False, missing=True)
+    tables, codes, _ = read_features(recommender.graph_, recommender.network_.scaling, pairs)
+    features = recommender.network_.scale("dataset", tables["dataset"])
+    return least(lambda: end_of(recommender, "dataset", codes["dataset"], pairs.datasets, features), 10, 50)
+
+
 def main():
     """Fit once and time what follows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -59,6 +67,7 @@ def main():
     print(f"one known pair through predict: {1e6 * least(lambda: estimator.predict(records.iloc[[0]]), 5, 20):.0f} us")
     bulk = records.iloc[np.random.default_rng(0).integers(0, len(records), 1_000_000)].reset_index(drop=True)
     print(f"1,000,000 known pairs through predict: {least(lambda: estimator.predict(bulk), 2):.2f} s")
+    print(f"one unknown dataset attached, read already: {1e3 * unknown_dataset(estimator, new.iloc[[0]]):.2f} ms")
     print(f"one unknown dataset through predict: {1e3 * least(lambda: estimator.predict(new.iloc[[0]]), 5, 20):.1f} ms")
     begun = time.process_time()
     estimator.partial_fit(new.head(10))

@@ -11,7 +11,8 @@ __all__ = ["COMPONENTS", "KernelRegression", "Strengths", "similarity", "solve"]
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.linalg import cho_factor, cho_solve
+from scipy.sparse import coo_array, csr_array
 
 from ..graph import SIDES
 from ..records import ROLES
@@ -28,6 +29,8 @@ _LANDMARKS = 512
 _BLOCK = 1_024
 _TOLERANCE = 1e-6
 _MOST_STEPS = 500
+#: Effects of so many nodes are solved for at once.
+_MOST_EFFECTS = 2_048
 
 
 @dataclass(frozen=True)
@@ -137,10 +140,9 @@ class KernelRegression:
         array of shape (n_edges,)
         """
         system = _system(self, graph, features)
-        diagonal = system.diagonal()
-        solved = [_conjugate_gradients(system, values, diagonal) for values in (target, covariance)]
+        solved = [_conjugate_gradients(system, values) for values in (target, covariance)]
         # Leaving a record out moves a prediction by this, over the record's place on the diagonal of the inverse.
-        return np.abs(solved[0] * solved[1]) * diagonal
+        return np.abs(solved[0] * solved[1]) * system.diagonal()
 
     def _coordinates(self, role, features):
         similar = similarity(features, self.landmarks[role], self.strengths.lengths[role])
@@ -287,7 +289,7 @@ def solve(graph, features, target, strengths):
     projections = {role: basis[1] for role, basis in bases.items()}
     head = KernelRegression(strengths, landmarks, projections, {}, {}, np.zeros(0))
     system = _system(head, graph, features)
-    values = _conjugate_gradients(system, target, system.diagonal())
+    values = _conjugate_gradients(system, target)
     terms, attachments, weights = system.summaries(values)
     rank = projections["pair"].shape[1]
     similar, linear = _pair_scales(head, features["pair"].shape[1])
@@ -295,12 +297,50 @@ def solve(graph, features, target, strengths):
     return KernelRegression(strengths, landmarks, projections, terms, attachments, pair_weights)
 
 
-def _conjugate_gradients(system, target, diagonal):
+class _Effects:
+    """What is nearly the inverse of a system: effects of models and of datasets as they are, all else independent.
+
+    The effects of the side with more nodes drop out of the equations one by one; those of the other side are solved
+    for, unless they are too many.
+    """
+
+    def __init__(self, system):
+        graph, v = system.graph, system.variances
+        sides = sorted(SIDES, key=lambda side: -getattr(graph, f"n_{side}s"))
+        self.ends = [system.ends[side] for side in sides]
+        self.sizes = [getattr(graph, f"n_{side}s") for side in sides]
+        self.roots = np.sqrt([v[f"same {side}"] + v[f"similar {side}s"] for side in sides])
+        self.weights = 1.0 / (system.diagonal() - v["same model"] - v["same dataset"])
+        self.own, others = (1.0 + root**2 * self._sum(i, self.weights) for i, root in enumerate(self.roots))
+        self.crossed, self.factor = None, None
+        if self.sizes[1] <= _MOST_EFFECTS:
+            values = self.roots.prod() * self.weights
+            self.crossed = coo_array((values, tuple(self.ends)), shape=tuple(self.sizes)).tocsr()
+            rest = self.crossed.T @ self.crossed.multiply(1.0 / self.own[:, None]).tocsr()
+            self.factor = cho_factor(np.diag(others) - rest.toarray())
+
+    def _sum(self, side, values):
+        return np.bincount(self.ends[side], values, self.sizes[side])
+
+    def __call__(self, values):
+        weighted = self.weights * values
+        first = self.roots[0] * self._sum(0, weighted)
+        effects = np.zeros(len(values))
+        if self.factor is not None:
+            second = self.roots[1] * self._sum(1, weighted)
+            second = cho_solve(self.factor, second - self.crossed.T @ (first / self.own), check_finite=False)
+            first = first - self.crossed @ second
+            effects = self.roots[1] * second[self.ends[1]]
+        return weighted - self.weights * (effects + self.roots[0] * (first / self.own)[self.ends[0]])
+
+
+def _conjugate_gradients(system, target):
     """Solve ``system(values) = target``."""
+    nearly_solve = _Effects(system)
     values = np.zeros_like(target)
     rest = target.copy()
     goal = _TOLERANCE * np.linalg.norm(target)
-    direction = scaled = rest / diagonal
+    direction = scaled = nearly_solve(rest)
     length = rest @ scaled
     for _ in range(_MOST_STEPS):
         if np.linalg.norm(rest) <= goal:
@@ -309,7 +349,7 @@ def _conjugate_gradients(system, target, diagonal):
         step = length / (direction @ image)
         values = values + step * direction
         rest = rest - step * image
-        scaled = rest / diagonal
+        scaled = nearly_solve(rest)
         before, length = length, rest @ scaled
         direction = scaled + (length / before) * direction
     return values
