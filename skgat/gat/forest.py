@@ -123,7 +123,7 @@ def grow(graph, features, target, seed):
     if graph.n_models < _FEWEST_MODELS or not (features["model"].shape[1] or features["pair"].shape[1]):
         return None, None
     codes = {side: getattr(graph, f"edge_{side}s") for side in SIDES}
-    standard = graph.weights / graph.weights.mean()
+    standard = graph.weights / graph.weights.max()
     rng = np.random.default_rng(seed)
     trees, ignorance = [], []
     for _ in range(_TREES):

@@ -2,7 +2,7 @@
 
 __all__ = ["TargetScale", "fit_target", "normal_scale"]
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit, logit, ndtri
@@ -132,6 +132,8 @@ def fit_target(kind, graph, dataset_features, sigmoid=False):
     target : array of shape (n_edges,)
     scale : TargetScale
     """
+    # Equal weights are no weights, to the last bit: trees choose between equally good splits by rounding.
+    graph = replace(graph, weights=graph.weights / graph.weights.max())
     scores, weights = graph.scores, graph.weights
     levels, spreads, level_errors = np.zeros(graph.n_datasets), np.ones(graph.n_datasets), np.zeros(graph.n_datasets)
     placement = None
