@@ -61,7 +61,8 @@ def levels_figure(gat):
         levels = gat.network_.levels[side]
         parts = np.split(levels, n_levels, axis=2)
         ax.plot(range(n_levels), [_likeness(part) for part in parts], color=colour, marker=marker, label=f"{side}s")
-    ax.set(xlabel="level (0: before any message)", ylabel="mean cosine similarity\nof two nodes", ylim=(-0.05, 1.05))
+    ax.set(xlabel="level (0: before any message)", ylabel="mean cosine similarity\nof two nodes")
+    ax.set_ylim(top=1.05)
     ax.set_xticks(range(n_levels))
     ax.legend()
 
