@@ -6,9 +6,10 @@ features, and how one side's features act on the other side. Similarities are he
 makes everything linear in the number of records, and a pair's prediction an inner product of two short vectors.
 """
 
-__all__ = ["COMPONENTS", "KernelRegression", "Strengths", "similarity", "solve"]
+__all__ = ["COMPONENTS", "KernelRegression", "Strengths", "blocks", "similarity", "solve"]
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -90,7 +91,7 @@ class KernelRegression:
     def predict_edges(self, graph, pair_features):
         """Scores of all edges of the graph that the regression was solved on."""
         out = np.empty(graph.n_edges)
-        for rows in _blocks(graph.n_edges):
+        for rows in blocks(graph.n_edges):
             ends = (self.terms[side][codes[rows]] for side, codes in _ends(graph).items())
             out[rows] = self.predict(*ends, pair_features[rows])
         return out
@@ -149,7 +150,8 @@ class KernelRegression:
         return similar @ self.projections[role]
 
 
-def _blocks(n_rows):
+def blocks(n_rows):
+    """Slices of rows that are looked at together."""
     return (slice(start, start + _BLOCK) for start in range(0, n_rows, _BLOCK))
 
 
@@ -188,7 +190,7 @@ def _of_pairs(head, features):
     similar, linear = _pair_scales(head, features.shape[1])
     rank = head.projections["pair"].shape[1]
     coordinates = np.empty((len(features), rank + features.shape[1]))
-    for rows in _blocks(len(features)):
+    for rows in blocks(len(features)):
         coordinates[rows, :rank] = similar * head._coordinates("pair", features[rows])
         coordinates[rows, rank:] = linear * features[rows]
     return coordinates
@@ -244,14 +246,19 @@ class _System:
     def __call__(self, values):
         terms, _, pair_weights = self.summaries(values)
         out = np.empty(len(values))
-        for rows in _blocks(len(values)):
+        for rows in blocks(len(values)):
             model, dataset = (terms[side][codes[rows]] for side, codes in self.ends.items())
             inner = np.einsum("pq,pq->p", model[:, 1:], dataset[:, 1:])
             out[rows] = model[:, 0] + dataset[:, 0] + inner
         return out + self.of_pairs @ pair_weights + self.noise * values
 
+    @cached_property
+    def effects(self):
+        """What nearly solves the system, for the solver's conditioning; the same for every target."""
+        return _Effects(self)
+
     def diagonal(self):
-        """The variance of each record, for the solver's conditioning."""
+        """The variance of each record."""
         v = self.variances
         near = {side: (self.coordinates[side] ** 2).sum(axis=1)[codes] for side, codes in self.ends.items()}
         return (
@@ -336,7 +343,7 @@ class _Effects:
 
 def _conjugate_gradients(system, target):
     """Solve ``system(values) = target``."""
-    nearly_solve = _Effects(system)
+    nearly_solve = system.effects
     values = np.zeros_like(target)
     rest = target.copy()
     goal = _TOLERANCE * np.linalg.norm(target)

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri, softmax, stdtrit
 
-from .kernel import similarity
+from .kernel import blocks, similarity
 
 #: Similarity is looked up among at most this many datasets.
 _LANDMARKS = 512
 _LENGTHS = (0.5, 1.0, 2.0, 4.0)
-#: Nodes that are looked up at once.
-_BLOCK = 1024
 _RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 #: The odds with which it is the mean before anything was seen: of many guesses some look good on a few nodes by luck.
 _MEAN = 0.8
@@ -44,8 +42,7 @@ class Placement:
     def predict(self, features):
         """The values of nodes, one row each, from their scaled features."""
         found = np.tile(self.constants, (len(features), 1))
-        for start in range(0, len(features), _BLOCK):
-            rows = slice(start, start + _BLOCK)
+        for rows in blocks(len(features)):
             for length, coefficients in zip(self.lengths, self.coefficients, strict=True):
                 found[rows] += similarity(features[rows], self.landmarks, length) @ coefficients
         return found
@@ -92,8 +89,10 @@ def place(features, values):
     constants = mean - np.einsum("ln,lnv->v", np.reshape(averages, (len(lengths), n_nodes)), mixed)
     widened = stdtrit(max(n_nodes - 1, 1), 0.95) / ndtri(0.95)
     placement = Placement(landmarks, lengths, constants, mixed, np.sqrt(np.mean(errors**2, axis=0)) * widened)
-    others = placement.predict(features)
+    others = np.empty_like(values)
     others[chosen] = told - errors
+    apart = np.setdiff1d(np.arange(len(values)), chosen)
+    others[apart] = placement.predict(features[apart])
     return placement, others, 1.0 - weights[0]
 
 
@@ -117,6 +116,6 @@ def _weights(left_out):
     """How far the mean, which comes first, and each of the others is believed; one column a value, they sum to one."""
     n_choices, n_nodes, _ = left_out.shape
     prior = np.full(n_choices, (1.0 - _MEAN) / max(n_choices - 1, 1))
-    prior[0] = _MEAN if n_choices > 1 else 1.0
+    prior[0] = _MEAN
     squares = np.maximum(np.mean(left_out**2, axis=1), np.finfo(np.float64).tiny)
     return softmax(np.log(prior)[:, None] - n_nodes / 2 * np.log(squares), axis=0)

@@ -196,16 +196,16 @@ def _placed_moments(graph, features):
     levels, spreads = _dataset_moments(graph)
     n_records = np.bincount(graph.edge_datasets, minlength=graph.n_datasets)
     seen = n_records > 0
-    placement, expected, trust = place(features[seen], np.column_stack([levels, np.log(spreads)])[seen])
-    # How far a few scores may be off; they say all of a dataset on which every model was tried.
-    missing = np.maximum(1.0 - n_records / graph.n_models, 0.0) / np.maximum(n_records, 1)
     own = np.column_stack([levels, np.log(spreads)])[seen]
-    noise = np.column_stack([_REST * spreads**2 * missing, _LOG_SPREAD_NOISE * missing])[seen]
+    placement, expected, trust = place(features[seen], own)
+    # How far a few scores may be off; they say all of a dataset on which every model was tried.
+    missing = (1.0 - n_records[seen] / graph.n_models) / n_records[seen]
+    noise = np.column_stack([_REST * spreads[seen] ** 2 * missing, _LOG_SPREAD_NOISE * missing])
     off = np.mean((own - expected) ** 2, axis=0)
     of_expected = np.maximum(off - noise.mean(axis=0), off / 4)
     # Where features tell nothing the scores have been drawn to the average dataset already.
     share = trust * noise / np.maximum(noise + of_expected, 1e-300)
-    own += share * (expected - own)
+    own = own + share * (expected - own)
     levels[seen], spreads[seen] = own[:, 0], np.exp(own[:, 1])
     variance = np.zeros(graph.n_datasets)
     variance[seen] = noise[:, 0] * (1.0 - share[:, 0])
