@@ -44,6 +44,7 @@ _TRUSTED = (
     "skgat.encoder.MetadataEncoder",
     "skgat.gat.estimator.TransferabilityGAT",
     "skgat.gat.forest.Forest",
+    "skgat.gat.grove.Grove",
     "skgat.gat.inference.FrozenNetwork",
     "skgat.gat.kernel.KernelRegression",
     "skgat.gat.kernel.Strengths",

@@ -87,7 +87,8 @@ def state_of(fitted):
         "weights": network.weights,
         "regression": {name: vars(fitted.kernel_)[name] for name in ("terms", "attachments", "projections",
                                                                      "landmarks")},
-        "trees": {} if fitted.forest_ is None else vars(fitted.forest_),
+        "trees": {case: vars(forest) for case, forest in (fitted.forest_ or {}).items()},
+        "what trees say": {} if fitted.grove_ is None else vars(fitted.grove_),
     }  # fmt: skip
     return {name: bytes_of(arrays) for name, arrays in parts.items()}
 

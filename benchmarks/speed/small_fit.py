@@ -32,6 +32,7 @@ PARTS = {
     "folds": (fitting, "draw_folds"),
     "kernel, all records and folds": (fitting, "solve"),
     "forest": (fitting, "grow"),
+    "grove": (fitting, "plant"),
     "states that are kept": (fitting, "_freeze"),
 }
 

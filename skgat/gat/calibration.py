@@ -1,6 +1,6 @@
 """What is held out of each member's training, and the honest errors that follow from it."""
 
-__all__ = ["Fold", "Trial", "blend", "draw_folds", "noise_of", "scarcity", "try_folds"]
+__all__ = ["Fold", "Rival", "Trial", "blend", "draw_folds", "noise_of", "scarcity", "try_folds"]
 
 from dataclasses import dataclass, replace
 
@@ -17,8 +17,9 @@ _FEWEST_NODES = 5
 _FEWEST_EDGES = 20
 #: The error of a case that was met on so many edges counts half, that of the cases in which more is known the rest.
 _FEW_ERRORS = 15
-#: A share that was learned from so many unknown models is taken for half of what it seems.
+#: A share that was learned from so many unknown models, or pairs of known ends, is taken for half of what it seems.
 _FEW_STRANGERS = 10
+_FEW_PAIRS = 100
 #: The cases in which more is known of the pair.
 _EASIER = {"pair": (), "dataset": ("pair",), "model": ("pair",), "both": ("dataset", "model")}
 
@@ -175,16 +176,39 @@ def noise_of(trial):
     return _by_case(off, trial.cases, trial.apart), _by_case(ranking, trial.cases, trial.apart)
 
 
-def blend(trial, graph, other, share="auto"):
-    """Let another predictor take part where the model is unknown.
+@dataclass(frozen=True)
+class Rival:
+    """How another predictor fared in a trial.
+
+    Attributes
+    ----------
+    off : array of shape (n_held,)
+        What it predicted too low; NaN where it cannot tell.
+    apart : array of shape (n_held,)
+        The part of its variance that it will not have when it is asked.
+    trust : array of shape (n_held,)
+        What part of its share it is to have on each edge.
+    """
+
+    off: np.ndarray
+    apart: np.ndarray
+    trust: np.ndarray
+
+    @classmethod
+    def plain(cls, off):
+        """One that is what it will be, and trusted everywhere alike."""
+        return cls(off, np.zeros(len(off)), np.ones(len(off)))
+
+
+def blend(trial, graph, rivals, share="auto"):
+    """Let other predictors take part.
 
     Parameters
     ----------
     trial : Trial
     graph : Graph
-    other : dict of arrays of shape (n_edges,)
-        By case, in the order of ``CASES``: what the other one predicted too low of the edges that are held out in this
-        case; NaN where it cannot tell.
+    rivals : dict of Rival
+        By the case in which they may take part, in the order of ``CASES``.
     share : float or "auto"
         The part of the other one; by default the one that errs least in the trial.
 
@@ -196,32 +220,37 @@ def blend(trial, graph, other, share="auto"):
         By case, from 0 to 1.
     """
     off, apart, shares = trial.off.copy(), trial.apart.copy(), {}
-    for case, errors in other.items():
-        rows = np.flatnonzero((trial.cases == CASES.index(case)) & np.isfinite(errors[trial.edges]))
-        its = errors[trial.edges[rows]]
-        shares[case] = _best_share(trial, graph, case, rows, its) if share == "auto" else float(share)
+    for case, rival in rivals.items():
+        rows = np.flatnonzero((trial.cases == CASES.index(case)) & np.isfinite(rival.off))
+        shares[case] = _best_share(trial, graph, case, rows, rival) if share == "auto" else float(share)
         if case == "both":
             # There are few pairs of two strangers to learn from; that the dataset is one speaks for nobody.
             shares[case] = min(shares[case], shares.get("model", 1.0))
-        off[rows] += shares[case] * (its - off[rows])
-        apart[rows] *= (1.0 - shares[case]) ** 2
+        part = shares[case] * rival.trust[rows]
+        off[rows] += part * (rival.off[rows] - off[rows])
+        apart[rows] *= (1.0 - part) ** 2
     return replace(trial, off=off, apart=apart), shares
 
 
-def _best_share(trial, graph, case, rows, its):
-    own, apart = trial.off[rows], trial.apart[rows]
+def _best_share(trial, graph, case, rows, rival):
+    own, its, apart = trial.off[rows], rival.off[rows], trial.apart[rows]
+    its_apart, trust = rival.apart[rows], rival.trust[rows]
     if case == "both":
         # The level of an unknown dataset is the same for all models.
         own, its = (_centred(errors, trial.groups[rows]) for errors in (own, its))
         usable = np.isfinite(own)
-        own, its, apart = own[usable], its[usable], apart[usable]
+        own, its, apart, its_apart, trust = (part[usable] for part in (own, its, apart, its_apart, trust))
     gap = own - its
     # A single member errs by what members disagree on too, the ensemble does not.
-    gain, most = own @ gap - apart.sum(), gap @ gap - apart.sum()
+    gain = trust @ (own * gap - apart)
+    most = trust**2 @ (gap**2 - apart - its_apart)
     if gain <= 0 or most <= 0:
         return 0.0
-    n_strangers = len(np.unique(graph.edge_models[trial.edges[rows]]))
-    return float(min(gain / most, 1.0) * n_strangers / (n_strangers + _FEW_STRANGERS))
+    n_witnesses, few = len(rows), _FEW_PAIRS
+    if case != "pair":
+        # Errors on one model have a cause in common.
+        n_witnesses, few = len(np.unique(graph.edge_models[trial.edges[rows]])), _FEW_STRANGERS
+    return float(min(gain / most, 1.0) * n_witnesses / (n_witnesses + few))
 
 
 def _centred(errors, groups):

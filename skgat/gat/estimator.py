@@ -114,7 +114,8 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
     forest_weight : float or "auto", default="auto"
         Share of a forest of trees in the prediction for models without records, from 0 to 1; the networks and the
         regression have the rest. ``"auto"`` learns it, for known and unknown datasets apart, from models that were
-        held out of training. Known models are predicted without trees.
+        held out of training; it also lets trees have a share, learned from pairs that were held out, in predictions
+        for known models on known datasets.
     conv : {"bipartite", "gatconv"}, default="bipartite"
         The attention layer: ours, or the one of the SCG4Trf paper (see :mod:`skgat.presets`).
     additive : bool, default=True
@@ -136,8 +137,12 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         Weights, node states and decoder terms, in numpy.
     kernel_ : KernelRegression or None
         The kernel regression, in numpy; None with ``kernel_weight=0``.
-    forest_ : Forest or None
-        The trees, in numpy, and their shares; None where they have none.
+    forest_ : dict of Forest or None
+        The trees for unknown models, in numpy, and their share: under ``"model"`` those for known datasets, under
+        ``"both"`` those for unknown ones. None where they have none.
+    grove_ : Grove or None
+        What trees say of every pair of a known model and a known dataset, and their share; None where they have none:
+        with a ``forest_weight`` that is given, without metadata, or with more than two million such pairs.
     models_, datasets_ : array of ids
         The known models and datasets.
     device_ : str

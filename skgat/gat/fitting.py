@@ -11,10 +11,11 @@ import torch
 from .._likeness import Likeness, make_likeness, read_similarity
 from ..graph import SIDES, Graph, neighbors
 from ..records import ROLES, lookup_ids
-from .calibration import Fold, blend, draw_folds, noise_of, scarcity, try_folds
+from .calibration import Fold, Rival, blend, draw_folds, noise_of, scarcity, try_folds
 from .distributed import training_layout
 from .edges import DenseEdges, choose_layout
 from .forest import grow
+from .grove import Grove, plant, trust_of
 from .inference import CASES, FrozenNetwork, as_distances
 from .kernel import solve
 from .module import Inputs, make_network
@@ -180,29 +181,49 @@ def _judge(estimator, task, folds, predictions, kernel, seed):
         return {"noise_": error, "ranking_noise_": error}
     trial = try_folds(graph, task.target, task.scale, folds, predictions, disagreement)
     forest, trial = _grow(task, trial, estimator.forest_weight, seed)
+    grove, trial = _plant(task, trial, folds, seed) if estimator.forest_weight == "auto" else (None, trial)
     noise, ranking_noise = noise_of(trial)
-    return {"noise_": noise, "ranking_noise_": ranking_noise, "forest_": forest}
+    return {"noise_": noise, "ranking_noise_": ranking_noise, "forest_": forest, "grove_": grove}
 
 
 def _grow(task, trial, weight, seed):
-    """The trees and the trial with them; None where they would have no say."""
-    forest, ignorance = grow(task.graph, task.features, task.target, seed) if weight else (None, None)
-    if forest is None:
-        return None, trial
-    off = {case: _errors_of_trees(task, trial, forest, ignorance, case) for case in ("model", "both")}
-    trial, shares = blend(trial, task.graph, off, weight)
-    return (replace(forest, shares=shares) if any(shares.values()) else None), trial
+    """The trees for unknown models and the trial with them; None where they would have no say."""
+    forests, rivals = {}, {}
+    for case in ("model", "both") if weight else ():
+        forest, ignorance = grow(task.graph, task.features, task.target, case, seed)
+        if forest is not None:
+            forests[case] = forest
+            rivals[case] = Rival.plain(_errors_of_trees(task, trial, forest, ignorance, case))
+    trial, shares = blend(trial, task.graph, rivals, weight)
+    forests = {case: replace(forest, share=shares[case]) for case, forest in forests.items() if shares[case]}
+    return forests or None, trial
 
 
 def _errors_of_trees(task, trial, forest, ignorance, case):
-    """How far trees are off on edges that were held out in this case, each told by those which know as little."""
+    """How far trees are off on what was held out in this case, each told by those which know as little."""
     graph = task.graph
     edges = np.unique(trial.edges[trial.cases == CASES.index(case)])
     codes = {side: getattr(graph, f"edge_{side}s")[edges] for side in SIDES}
     features = {side: task.features[side][codes[side]] for side in SIDES} | {"pair": task.features["pair"][edges]}
     said = np.full(graph.n_edges, np.nan)
-    said[edges] = forest.predict(features, ignorance.trees(case, codes["model"], codes["dataset"]))
-    return task.scale.errors(graph, task.target, said, task.scale, np.ones(graph.n_edges, dtype=bool))
+    said[edges] = forest.predict(features, codes["dataset"], ignorance.trees(codes["model"], codes["dataset"]))
+    known = np.ones(graph.n_edges, dtype=bool)
+    return task.scale.errors(graph, task.target, said, task.scale, known)[trial.edges]
+
+
+def _plant(task, trial, folds, seed):
+    """The trees for known pairs and the trial with them; None where they would have no say."""
+    graph = task.graph
+    said, of_edges, spread = plant(graph, task.features, folds, seed)
+    if said is None:
+        return None, trial
+    # The same comparison as that of networks and regression: each fold's trees on what the fold does not hear of.
+    tried = try_folds(graph, task.target, task.scale, folds, of_edges, np.zeros(graph.n_edges))
+    apart = np.concatenate([variance[fold.held] for fold, variance in zip(folds, spread, strict=True)])
+    trust = np.concatenate([trust_of(fold.graph)[graph.edge_datasets[fold.held]] for fold in folds])
+    trial, shares = blend(trial, graph, {"pair": Rival(tried.off, apart, trust)})
+    grove = Grove(said, trust_of(graph), shares["pair"])
+    return (grove if grove.share else None), trial
 
 
 def _tell(task, fold, strengths):
@@ -248,6 +269,7 @@ def _fitted(trainer, task, kernel):
         "noise_": dict.fromkeys(CASES, 0.0),
         "ranking_noise_": dict.fromkeys(CASES, 0.0),
         "forest_": None,
+        "grove_": None,
         "device_": str(trainer.device),
         "n_iter_": len(trainer.losses),
         "loss_curve_": list(trainer.losses),
@@ -331,7 +353,13 @@ def refresh(estimator, graph):
     with _threads(inputs):
         frozen = _freeze(network, inputs, task, estimator.network_.trained)
     kernel = None if estimator.kernel_ is None else _regression(task, estimator.kernel_.strengths)
-    return {"graph_": graph, "target_scale_": task.scale, "network_": frozen, "kernel_": kernel}
+    trees = {"forest_": estimator.forest_, "grove_": estimator.grove_}
+    if estimator.forest_ is not None:
+        pair_features = task.features["pair"]
+        trees["forest_"] = {case: forest.over(graph, pair_features) for case, forest in estimator.forest_.items()}
+    if estimator.grove_ is not None:
+        trees["grove_"] = estimator.grove_.moved(estimator.graph_, graph)
+    return {"graph_": graph, "target_scale_": task.scale, "network_": frozen, "kernel_": kernel, **trees}
 
 
 def attention_weights(estimator, graph):

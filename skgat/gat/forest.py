@@ -1,13 +1,14 @@
 """Trees for models without records: grown by scikit-learn, kept as arrays.
 
 What tells one unknown model from another is often a threshold: large enough, trained on text, a measure above some
-value. The smooth functions of networks and kernels learn that slowly, trees at once. Each tree hears of some models and
-of some datasets only, so that what it says of the others tells how good the trees are where nothing is known.
+value. The smooth functions of networks and kernels learn that slowly, trees at once. Each tree hears of some models
+only, and where the dataset is unknown too of some datasets only, so that what it says of the others tells how good the
+trees are where nothing is known.
 """
 
-__all__ = ["Forest", "Ignorance", "grow"]
+__all__ = ["Forest", "Ignorance", "as_table", "grow", "grow_tree", "usual_of"]
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.tree import DecisionTreeRegressor
@@ -15,47 +16,60 @@ from sklearn.tree import DecisionTreeRegressor
 from ..graph import SIDES
 from ..records import ROLES
 
-_TREES = 100
+_TREES = 60
 #: Fewer models would be learned by heart.
 _FEWEST_MODELS = 5
 #: A tree learns from at most so many records, so that the trees of a large history cost no more than its networks.
 _MOST_RECORDS = 5_000
 _LEAF_RECORDS = 3
+#: Targets are multiples of its inverse. Sums of them are exact, so that of splits into the same parts, which abound in
+#: small nodes, rounding chooses none, and neither does the unit of the scores.
+_STEPS = 2.0**20
+#: What is usual on a dataset with so many records is half of what is usual everywhere.
+_FEW_RECORDS = 3
 _BLOCK = 4_096
 
 
 @dataclass(frozen=True)
 class Forest:
-    """All trees one after the other; a leaf is its own child.
+    """All trees one after the other, each with a node's smaller child right behind it; a leaf is its own child.
 
     Attributes
     ----------
     roots : integer array of shape (n_trees,)
     columns : integer array of shape (n_nodes,)
         What a node looks at, among the features of all roles side by side.
-    children : integer array of shape (n_nodes, 2)
-        Where to go if the value is at most the threshold, and where if it is larger.
-    thresholds, values : arrays of shape (n_nodes,)
+    thresholds : array of shape (n_nodes,)
+        Minus infinity at a leaf.
+    larger : integer array of shape (n_nodes,)
+        Where to go if the value is larger than the threshold.
+    values : array of shape (n_nodes,)
     depth : int
-    shares : dict of float
-        What part of a prediction comes from the trees, by the names in ``CASES``.
+    usual : array of shape (2, n_datasets, n_pair_features) or None
+        Mean and spread of the features of pairs on each dataset. If given, trees look at these features relative to it
+        as well: a LogME says more of a model beside those of others on the same dataset.
+    share : float
+        What part of a prediction comes from the trees.
     """
 
     roots: np.ndarray
     columns: np.ndarray
-    children: np.ndarray
     thresholds: np.ndarray
+    larger: np.ndarray
     values: np.ndarray
     depth: int
-    shares: dict
+    usual: np.ndarray | None = None
+    share: float = 0.0
 
-    def predict(self, features, trees=None):
+    def predict(self, features, datasets, trees=None):
         """Scores in the units of training.
 
         Parameters
         ----------
         features : dict of arrays of shape (n_pairs, n_features)
             Scaled, by role.
+        datasets : integer array of shape (n_pairs,)
+            Of each pair; not read where nothing is usual.
         trees : boolean array of shape (n_pairs, n_trees), optional
             Who is asked about each pair; by default all are. The score is NaN where nobody is.
 
@@ -63,7 +77,10 @@ class Forest:
         -------
         array of shape (n_pairs,)
         """
-        table = _table(features)
+        columns = [features[role] for role in ROLES]
+        if self.usual is not None:
+            columns.append(_beside(features["pair"], datasets, self.usual))
+        table = as_table(columns)
         scores = np.empty(len(table))
         for start in range(0, len(table), _BLOCK):
             rows = slice(start, start + _BLOCK)
@@ -76,12 +93,16 @@ class Forest:
             scores[rows] = np.divide(sums, n_asked, out=np.full(len(sums), np.nan), where=n_asked > 0)
         return scores
 
+    def over(self, graph, pair_features):
+        """The same trees over another graph, where something else is usual."""
+        return self if self.usual is None else replace(self, usual=usual_of(graph, pair_features))
+
     def _leaves(self, table):
-        nodes = np.repeat(self.roots[None], len(table), axis=0)
+        nodes = np.repeat(self.roots[None].astype(np.intp), len(table), axis=0)
         rows = np.arange(len(table))[:, None]
         for _ in range(self.depth):
             larger = table[rows, self.columns[nodes]] > self.thresholds[nodes]
-            nodes = self.children[nodes, larger.astype(np.intp)]
+            nodes = np.where(larger, self.larger[nodes], nodes + 1)
         return nodes
 
 
@@ -91,19 +112,21 @@ class Ignorance:
 
     Attributes
     ----------
-    of_models, of_datasets : boolean arrays of shape (n_nodes, n_trees)
+    of_models : boolean array of shape (n_models, n_trees)
+    of_datasets : boolean array of shape (n_datasets, n_trees) or None
+        None where all of them heard of all datasets.
     """
 
     of_models: np.ndarray
-    of_datasets: np.ndarray
+    of_datasets: np.ndarray | None
 
-    def trees(self, case, models, datasets):
-        """The trees to which pairs of these nodes are a case of an unknown model, or of both ends unknown."""
-        no_dataset = self.of_datasets[datasets]
-        return self.of_models[models] & (no_dataset if case == "both" else ~no_dataset)
+    def trees(self, models, datasets):
+        """The trees that know as little of pairs of these nodes as of those that they are for."""
+        unheard = self.of_models[models]
+        return unheard if self.of_datasets is None else unheard & self.of_datasets[datasets]
 
 
-def grow(graph, features, target, seed):
+def grow(graph, features, target, case, seed):
     """Grow the trees.
 
     Parameters
@@ -112,65 +135,128 @@ def grow(graph, features, target, seed):
     features : dict of arrays
         Scaled, by role: of the nodes, and of the edges for pairs.
     target : array of shape (n_edges,)
+    case : {"model", "both"}
+        What is unknown of the pairs that they are for.
     seed : int
 
     Returns
     -------
     forest : Forest or None
-        Without shares. None where models are too few, or nothing describes them.
+        Without a share. None where models are too few, or nothing describes them.
     ignorance : Ignorance or None
     """
     if graph.n_models < _FEWEST_MODELS or not (features["model"].shape[1] or features["pair"].shape[1]):
         return None, None
     codes = {side: getattr(graph, f"edge_{side}s") for side in SIDES}
+    edges = np.arange(graph.n_edges)
+    columns = [(features[side], codes[side]) for side in SIDES] + [(features["pair"], edges)]
+    usual = None
+    if case == "model" and features["pair"].shape[1]:
+        usual = usual_of(graph, features["pair"])
+        columns.append((_beside(features["pair"], codes["dataset"], usual), edges))
+    # Records of one model are no independent witnesses, nor are those of one dataset: who is unknown is resampled.
+    resampled = SIDES if case == "both" else ("model",)
     standard = graph.weights / graph.weights.max()
-    rng = np.random.default_rng(seed)
-    trees, ignorance = [], []
+    rng = np.random.default_rng((seed, len(resampled)))
+    trees, unheard = [], []
     for _ in range(_TREES):
-        # Records of one model are no independent witnesses, nor are those of one dataset: both sides are resampled.
-        counts = {side: _resample(rng, getattr(graph, f"n_{side}s")) for side in SIDES}
-        weights = standard * counts["model"][codes["model"]] * counts["dataset"][codes["dataset"]]
-        rows = np.flatnonzero(weights)
-        if len(rows) > _MOST_RECORDS:
-            rows = rng.choice(rows, _MOST_RECORDS, replace=False)
-        state = int(rng.integers(np.iinfo(np.int32).max))
-        if not len(rows):
-            continue
-        told = {side: features[side][codes[side][rows]] for side in SIDES} | {"pair": features["pair"][rows]}
-        tree = DecisionTreeRegressor(max_features=1 / 3, min_samples_leaf=_LEAF_RECORDS, random_state=state)
-        trees.append(tree.fit(_table(told), target[rows], sample_weight=weights[rows]).tree_)
-        ignorance.append([counts[side] == 0 for side in SIDES])
+        counts = {side: _resample(rng, getattr(graph, f"n_{side}s")) for side in resampled}
+        weights = standard * np.prod([counts[side][codes[side]] for side in resampled], axis=0)
+        tree = grow_tree(columns, target, weights, rng, max_features=1 / 3, min_samples_leaf=_LEAF_RECORDS)
+        if tree is not None:
+            trees.append(tree)
+            unheard.append([counts[side] == 0 for side in resampled])
     if not trees:
         return None, None
-    return _join(trees), Ignorance(*(np.column_stack(parts) for parts in zip(*ignorance, strict=True)))
+    of_whom = [np.column_stack(parts) for parts in zip(*unheard, strict=True)]
+    return _join(trees, usual), Ignorance(*of_whom, *[None] * (2 - len(of_whom)))
+
+
+def usual_of(graph, pair_features):
+    """What features of pairs are like on each dataset: their mean, and their spread.
+
+    Parameters
+    ----------
+    graph : Graph
+    pair_features : array of shape (n_edges, n_features)
+        Scaled.
+
+    Returns
+    -------
+    array of shape (2, n_datasets, n_features)
+    """
+    codes, n_datasets = graph.edge_datasets, graph.n_datasets
+
+    def total(table):
+        return np.stack([np.bincount(codes, column, n_datasets) for column in table.T], axis=1)
+
+    n_records = np.bincount(codes, minlength=n_datasets)[:, None]
+    mass = n_records + _FEW_RECORDS
+    mean = (total(pair_features) + _FEW_RECORDS * pair_features.mean(axis=0)) / mass
+    squares = (pair_features - mean[codes]) ** 2
+    spread = np.sqrt((total(squares) + _FEW_RECORDS * squares.mean(axis=0)) / mass)
+    # A feature that is the same for all models of a dataset differs by rounding.
+    return np.stack([mean, np.where(spread > 1e-9, spread, 1.0)])
+
+
+def _beside(pair_features, datasets, usual):
+    mean, spread = usual
+    return (pair_features - mean[datasets]) / spread[datasets]
 
 
 def _resample(rng, n_nodes):
     return np.bincount(rng.integers(n_nodes, size=n_nodes), minlength=n_nodes)
 
 
-def _table(features):
-    """The features of all roles side by side, as exact as trees look at them."""
-    table = np.hstack([features[role] for role in ROLES])
+def as_table(columns):
+    """Columns of several arrays side by side, as exact as trees look at them."""
     limit = np.finfo(np.float32).max
-    return np.clip(table, -limit, limit).astype(np.float32)
+    return np.clip(np.hstack(columns), -limit, limit).astype(np.float32)
 
 
-def _join(trees):
+def grow_tree(columns, target, weights, rng, **arguments):
+    """One tree on the records that have weight, or on some where they are too many; None where none has any.
+
+    Parameters
+    ----------
+    columns : list of pairs of arrays
+        A table of features, and which of its rows each record has.
+    target, weights : arrays of shape (n_records,)
+    rng : numpy Generator
+    **arguments
+        Of scikit-learn's tree.
+
+    Returns
+    -------
+    sklearn.tree._tree.Tree or None
+    """
+    rows = np.flatnonzero(weights)
+    if len(rows) > _MOST_RECORDS:
+        rows = rng.choice(rows, _MOST_RECORDS, replace=False)
+    state = int(rng.integers(np.iinfo(np.int32).max))
+    if not len(rows):
+        return None
+    tree = DecisionTreeRegressor(random_state=state, **arguments)
+    told = as_table([table[places[rows]] for table, places in columns])
+    return tree.fit(told, np.round(_STEPS * target[rows]) / _STEPS, sample_weight=weights[rows]).tree_
+
+
+def _join(trees, usual):
     sizes = [tree.node_count for tree in trees]
     roots = (np.cumsum(sizes) - sizes).astype(np.int32)
     inner = np.concatenate([tree.children_left >= 0 for tree in trees])
     itself = np.arange(len(inner), dtype=np.int32)
-    pairs = [np.column_stack([tree.children_left, tree.children_right]) for tree in trees]
-    children = np.repeat(roots, sizes)[:, None] + np.concatenate(pairs)
+    larger = np.repeat(roots, sizes) + np.concatenate([tree.children_right for tree in trees])
+    columns = np.where(inner, np.concatenate([tree.feature for tree in trees]), 0)
+    thresholds = _round_down(np.concatenate([tree.threshold for tree in trees]))
     return Forest(
         roots=roots,
-        columns=np.where(inner, np.concatenate([tree.feature for tree in trees]), 0).astype(np.int32),
-        children=np.where(inner[:, None], children, itself[:, None]).astype(np.int32),
-        thresholds=_round_down(np.concatenate([tree.threshold for tree in trees])),
+        columns=columns.astype(np.min_scalar_type(columns.max())),
+        thresholds=np.where(inner, thresholds, np.float32(-np.inf)),
+        larger=np.where(inner, larger, itself).astype(np.int32),
         values=np.concatenate([tree.value[:, 0, 0] for tree in trees]).astype(np.float32),
         depth=max(tree.max_depth for tree in trees),
-        shares={},
+        usual=usual,
     )
 
 

@@ -43,7 +43,7 @@ def predict_pairs(estimator, X, ranking=False):
         values[rows], variance[rows] = predict_of_terms(estimator, ends, rows, scaled["pair"][rows])
     case = 1 * (codes["dataset"] < 0) + 2 * (codes["model"] < 0)
     if estimator.forest_ is not None:
-        _add_trees(estimator.forest_, case, scaled, values, variance)
+        _add_trees(estimator.forest_, case, codes["dataset"], scaled, values, variance)
     noise = estimator.ranking_noise_ if ranking else estimator.noise_
     error = np.array([noise[name] for name in CASES])[case] ** 2
     for side in SIDES:
@@ -72,7 +72,7 @@ def end_of(estimator, side, codes, ids, features):
 
 
 def predict_of_terms(estimator, ends, rows, pair_features):
-    """Means of some pairs in the units of training by networks and regression, and the variances between networks."""
+    """Means of some pairs in the units of training, and the variances between networks; without trees for strangers."""
     network, regression = estimator.network_, estimator.kernel_
     members = network.predict(*(ends[side].rows(0, network.terms[side], rows) for side in SIDES), pair_features)
     values, variance = members.mean(axis=0), members.var(axis=0)
@@ -81,18 +81,20 @@ def predict_of_terms(estimator, ends, rows, pair_features):
         exact = regression.predict(*(ends[side].rows(1, regression.terms[side], rows) for side in SIDES), pair_features)
         values = (1.0 - share) * values + share * exact
         variance = (1.0 - share) ** 2 * variance
+    if estimator.grove_ is not None:
+        estimator.grove_.join(*(ends[side].codes[rows] for side in SIDES), values, variance)
     return values, variance
 
 
-def _add_trees(forest, case, scaled, values, variance):
+def _add_trees(forests, case, datasets, scaled, values, variance):
     """Let the trees have their share where they have one; changes values and variance."""
-    for name, share in forest.shares.items():
+    for name, forest in forests.items():
         rows = np.flatnonzero(case == CASES.index(name))
-        if not share or not len(rows):
+        if not len(rows):
             continue
-        said = forest.predict({role: scaled[role][rows] for role in ROLES})
-        values[rows] += share * (said - values[rows])
-        variance[rows] *= (1.0 - share) ** 2
+        said = forest.predict({role: scaled[role][rows] for role in ROLES}, datasets[rows])
+        values[rows] += forest.share * (said - values[rows])
+        variance[rows] *= (1.0 - forest.share) ** 2
 
 
 def _unlisted(network, datasets):

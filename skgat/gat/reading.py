@@ -40,9 +40,10 @@ def read_features(graph, scaling, pairs, roles=ROLES):
     codes : dict of arrays
         By side: which node of the graph each row is about; -1 for an unknown one.
     bare : dict of sets
-        By side, the ids that are not in the graph and come without a single feature.
+        By side, the ids that are not in the graph and come without a single feature, not even of their pairs.
     """
     tables, codes, bare = {}, {}, {}
+    measured = "pair" in roles and any(column in pairs.features for column in graph.pair_columns)
     for role in roles:
         columns = list(getattr(graph, f"{role}_columns"))
         lost = [column not in pairs.features for column in columns]
@@ -57,7 +58,7 @@ def read_features(graph, scaling, pairs, roles=ROLES):
                     f"X has no column {columns[lost.index(True)]!r}, which is needed to place the unknown {role} "
                     f"{ids[new].tolist()[0]!r}."
                 )
-            bare[role] = set(ids[new].tolist()) if all(lost) else set()
+            bare[role] = set(ids[new].tolist()) if all(lost) and not measured else set()
             values = np.where(new[:, None], values, getattr(graph, f"{role}_features")[codes[role]])
         tables[role] = values
     return tables, codes, bare

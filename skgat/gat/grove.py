@@ -1,0 +1,135 @@
+"""Trees for known pairs: each is asked once, after training, and its answers stand in a table.
+
+Where models and datasets have metadata that act by thresholds, trees know something of a pair that has no record yet
+which neither networks nor kernels do. Other than those of ``forest`` they may learn by heart: who is asked about is
+known to them.
+"""
+
+__all__ = ["Grove", "plant", "trust_of"]
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..graph import SIDES
+from ..records import lookup_ids
+from .forest import as_table, grow_tree
+
+_TREES = 50
+#: With this many records of a dataset, which trees know by its metadata alone, they have half of their share.
+_FEW_RECORDS = 6
+#: A table of more pairs would be the largest part of what is kept.
+_MOST_PAIRS = 2**21
+#: Pairs whose features are laid out at once.
+_BLOCK = 2**15
+
+
+@dataclass(frozen=True)
+class Grove:
+    """What trees say of every pair of known nodes.
+
+    Attributes
+    ----------
+    said : array of shape (n_models, n_datasets)
+        In the units of training; NaN for nodes that joined afterwards.
+    trust : array of shape (n_datasets,)
+        What part of the share it has for each dataset.
+    share : float
+        What part of a prediction comes from it where it is trusted.
+    """
+
+    said: np.ndarray
+    trust: np.ndarray
+    share: float
+
+    def join(self, models, datasets, values, variance):
+        """Take part in the prediction of pairs of known nodes; changes values and variance.
+
+        Parameters
+        ----------
+        models, datasets : integer arrays of shape (n_pairs,)
+            Negative for unknown nodes.
+        values, variance : arrays of shape (n_pairs,)
+        """
+        # An unknown node reads the row of some other one.
+        said = self.said[models, datasets]
+        part = self.share * self.trust[datasets]
+        heard = (models | datasets) >= 0
+        heard &= said == said
+        if not heard.all():
+            said, part = np.where(heard, said, 0.0), part * heard
+        values += part * (said - values)
+        kept = 1.0 - part
+        variance *= kept * kept
+
+    def moved(self, graph, larger):
+        """The same over a graph to which nodes were added."""
+        found = [lookup_ids(getattr(graph, f"{side}s"), getattr(larger, f"{side}s")) for side in SIDES]
+        said = self.said[np.ix_(*found)]
+        said[found[0] < 0] = np.nan
+        said[:, found[1] < 0] = np.nan
+        return replace(self, said=said, trust=trust_of(larger))
+
+
+def trust_of(graph):
+    """What part of their share trees have for each dataset."""
+    n_records = np.bincount(graph.edge_datasets, minlength=graph.n_datasets)
+    return n_records / (n_records + _FEW_RECORDS)
+
+
+def plant(graph, features, folds, seed):
+    """Ask trees about every pair of known nodes, some trees of each fold, which hear of the fold's edges alone.
+
+    Parameters
+    ----------
+    graph : Graph
+    features : dict of arrays
+        Scaled, by side.
+    folds : list of Fold
+    seed : int
+
+    Returns
+    -------
+    said : array of shape (n_models, n_datasets) or None
+        The mean of all trees. None where pairs are too many, or nothing describes their ends.
+    of_edges : array of shape (n_folds, n_edges) or None
+        What the trees of each fold say of the edges, in its units.
+    spread : array of shape (n_folds, n_edges) or None
+        By how much the variance of that exceeds the variance of a mean over all trees.
+    """
+    shape = graph.n_models, graph.n_datasets
+    if shape[0] * shape[1] > _MOST_PAIRS or not any(features[side].shape[1] for side in SIDES):
+        return None, None, None
+    rng = np.random.default_rng((seed, 1))
+    trees = [_grow(fold, features, -(-_TREES // len(folds)), rng) for fold in folds]
+    if not all(trees):
+        return None, None, None
+    said = np.empty(shape, dtype=np.float32)
+    of_edges, spread = np.empty((2, len(folds), graph.n_edges))
+    step = max(_BLOCK // shape[1], 1)
+    for start in range(0, shape[0], step):
+        block = slice(start, min(start + step, shape[0]))
+        models, datasets = (codes.ravel() for codes in np.mgrid[block, : shape[1]])
+        table = as_table([features["model"][models], features["dataset"][datasets]])
+        edges = np.flatnonzero((graph.edge_models >= block.start) & (graph.edge_models < block.stop))
+        places = (graph.edge_models[edges] - start) * shape[1] + graph.edge_datasets[edges]
+        means = np.empty((len(folds), len(table)))
+        for number, grown in enumerate(trees):
+            values = np.stack([tree.predict(table)[:, 0] for tree in grown])
+            means[number] = values.mean(axis=0)
+            of_edges[number, edges] = means[number, places]
+            # A mean over n trees has one n-th of the variance of one.
+            variance = values[:, places].var(axis=0) / max(len(grown) - 1, 1)
+            spread[number, edges] = variance * (1.0 - 1.0 / len(folds))
+        said[block] = means.mean(axis=0).reshape(-1, shape[1])
+    return said, of_edges, spread
+
+
+def _grow(fold, features, n_trees, rng):
+    graph = fold.graph
+    columns = [(features[side], getattr(graph, f"edge_{side}s")) for side in SIDES]
+    target, weights = fold.target[~fold.held], graph.weights / graph.weights.max()
+    size = len(target)
+    draws = (np.bincount(rng.integers(size, size=size), minlength=size) for _ in range(n_trees))
+    trees = [grow_tree(columns, target, weights * times, rng) for times in draws]
+    return [tree for tree in trees if tree is not None]
