@@ -12,7 +12,8 @@ whether that is better than to go by its accuracy on ImageNet.
 # -----------------------------
 # ``LeaveModelsOut`` holds out whole models of the vision zoo. What is known of the others teaches what metadata are
 # worth. The recommender here is the kernel regression that is one half of ``TransferabilityGAT``: with
-# ``kernel_weight=1`` the networks have no say, so a single step of training is enough.
+# ``kernel_weight=1`` the networks have no say, so a single step of training is enough, and with ``forest_weight=0``
+# trees have none either.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ from skgat.datasets import load_vision_zoo
 from skgat.model_selection import LeaveModelsOut
 
 records = load_vision_zoo().records
-kernel = TransferabilityGAT(kernel_weight=1.0, n_estimators=1, max_iter=1, random_state=0)
+kernel = TransferabilityGAT(kernel_weight=1.0, forest_weight=0.0, n_estimators=1, max_iter=1, random_state=0)
 space = TransferSpaceRegressor(random_state=0)
 folds = LeaveModelsOut(n_splits=6, random_state=0)
 predictions = {
