@@ -157,6 +157,16 @@ class TestUnknown:
         assert len(caught) == 1
         assert np.isfinite(scores).all()
 
+    def test_a_measure_of_the_pair_is_something(self, seen):
+        known = ["model", "dataset", "pair__measure_0"]
+        gat = TransferabilityGAT(**TINY).fit(seen[[*known, "score"]])
+        new = seen.loc[:3, known].assign(model="new")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert np.ptp(gat.predict(new)) > 0
+        with pytest.warns(UnknownEntityWarning, match="come without any metadata"):
+            gat.predict(new[["model", "dataset"]])
+
     def test_ids_alone_are_enough(self, seen):
         ids = seen[["model", "dataset", "score"]]
         gat = TransferabilityGAT(**TINY).fit(ids)

@@ -199,6 +199,7 @@ ABLATION_SPLITS = (
     ("text", "lodo", 4),
     ("image", "lodo", 4),
     ("text", "new-models", 3),
+    ("image", "hide20", 3),
 )
 
 

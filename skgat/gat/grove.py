@@ -101,28 +101,28 @@ def plant(graph, features, folds, seed):
     if shape[0] * shape[1] > _MOST_PAIRS or not any(features[side].shape[1] for side in SIDES):
         return None, None, None
     rng = np.random.default_rng((seed, 1))
-    trees = [_grow(fold, features, -(-_TREES // len(folds)), rng) for fold in folds]
-    if not all(trees):
-        return None, None, None
-    said = np.empty(shape, dtype=np.float32)
+    said = np.zeros(shape)
     of_edges, spread = np.empty((2, len(folds), graph.n_edges))
     step = max(_BLOCK // shape[1], 1)
-    for start in range(0, shape[0], step):
-        block = slice(start, min(start + step, shape[0]))
-        models, datasets = (codes.ravel() for codes in np.mgrid[block, : shape[1]])
-        table = as_table([features["model"][models], features["dataset"][datasets]])
-        edges = np.flatnonzero((graph.edge_models >= block.start) & (graph.edge_models < block.stop))
-        places = (graph.edge_models[edges] - start) * shape[1] + graph.edge_datasets[edges]
-        means = np.empty((len(folds), len(table)))
-        for number, grown in enumerate(trees):
-            values = np.stack([tree.predict(table)[:, 0] for tree in grown])
-            means[number] = values.mean(axis=0)
-            of_edges[number, edges] = means[number, places]
+    for number, fold in enumerate(folds):
+        # One fold at a time: grown trees are larger than what they say.
+        trees = _grow(fold, features, -(-_TREES // len(folds)), rng)
+        if not trees:
+            return None, None, None
+        for start in range(0, shape[0], step):
+            block = slice(start, min(start + step, shape[0]))
+            models, datasets = (codes.ravel() for codes in np.mgrid[block, : shape[1]])
+            table = as_table([features["model"][models], features["dataset"][datasets]])
+            values = np.stack([tree.predict(table)[:, 0] for tree in trees])
+            means = values.mean(axis=0)
+            said[block] += means.reshape(-1, shape[1])
+            edges = np.flatnonzero((graph.edge_models >= block.start) & (graph.edge_models < block.stop))
+            places = (graph.edge_models[edges] - start) * shape[1] + graph.edge_datasets[edges]
+            of_edges[number, edges] = means[places]
             # A mean over n trees has one n-th of the variance of one.
-            variance = values[:, places].var(axis=0) / max(len(grown) - 1, 1)
+            variance = values[:, places].var(axis=0) / max(len(trees) - 1, 1)
             spread[number, edges] = variance * (1.0 - 1.0 / len(folds))
-        said[block] = means.mean(axis=0).reshape(-1, shape[1])
-    return said, of_edges, spread
+    return (said / len(folds)).astype(np.float32), of_edges, spread
 
 
 def _grow(fold, features, n_trees, rng):
