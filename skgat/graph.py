@@ -65,6 +65,11 @@ class Graph:
         return {name: value for name, value in vars(self).items() if name != "_indexes"}
 
     @property
+    def relative_weights(self):
+        """The weights of the edges in units of the largest: equal weights are none, to the last bit."""
+        return self.weights / self.weights.max()
+
+    @property
     def n_models(self):
         """The number of models."""
         return len(self.models)

@@ -1,4 +1,7 @@
-"""What test files share: one thread a process, so that sums do not hang on the machine, and small or stubborn disks."""
+"""What test files share.
+
+One thread a process, so that sums do not hang on the machine; small or stubborn disks; a look at trees that are grown.
+"""
 
 import os
 import shutil
@@ -31,3 +34,21 @@ def tiny_disk(tmp_path):
 def read_only(tmp_path):
     """A home that cannot be written to."""
     yield from _mounted(tmp_path / "home", "ro")
+
+
+@pytest.fixture
+def grown(monkeypatch):
+    """The trees that the recommender grows, in order."""
+    from sklearn.tree import DecisionTreeRegressor
+
+    from skgat.gat import forest
+
+    trees = []
+
+    class Kept(DecisionTreeRegressor):
+        def fit(self, X, y, sample_weight):
+            trees.append(self)
+            return super().fit(X, y, sample_weight)
+
+    monkeypatch.setattr(forest, "DecisionTreeRegressor", Kept)
+    return trees

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.tree import DecisionTreeRegressor
 
 from skgat import MetadataEncoder, TransferabilityGAT, persistence, presets
 from skgat.datasets import make_transfer_records
@@ -45,16 +44,8 @@ def of_edges(graph, features):
 class TestTrees:
     @pytest.mark.parametrize("weighted", [False, True])
     @pytest.mark.parametrize("case", ["model", "both"])
-    def test_say_what_the_trees_of_scikit_learn_say(self, case, weighted, monkeypatch):
+    def test_say_what_the_trees_of_scikit_learn_say(self, case, weighted, grown):
         graph, features, target = make_problem(weighted=weighted)
-        grown = []
-
-        class Kept(DecisionTreeRegressor):
-            def fit(self, X, y, sample_weight):
-                grown.append(self)
-                return super().fit(X, y, sample_weight)
-
-        monkeypatch.setattr(forests, "DecisionTreeRegressor", Kept)
         forest, _ = grow(graph, features, target, case, seed=0)
         assert len(grown) == len(forest.roots) == 60
         rng = np.random.default_rng(1)

@@ -7,11 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.tree import DecisionTreeRegressor
 
 from skgat import MetadataEncoder, TransferabilityGAT, persistence
 from skgat.datasets import make_transfer_records
-from skgat.gat import forest as forests
 from skgat.gat import grove as groves
 from skgat.gat.calibration import draw_folds
 from skgat.gat.grove import Grove, plant, trust_of
@@ -36,20 +34,6 @@ def problem():
     graph = graph_of(scores)
     features = {"model": rng.normal(size=(15, 3)), "dataset": rng.normal(size=(9, 2))}
     return graph, features, draw_folds(graph, 4, "balanced", features["dataset"], seed=0)
-
-
-@pytest.fixture
-def grown(monkeypatch):
-    """The trees that are grown, in order."""
-    trees = []
-
-    class Kept(DecisionTreeRegressor):
-        def fit(self, X, y, sample_weight):
-            trees.append(self)
-            return super().fit(X, y, sample_weight)
-
-    monkeypatch.setattr(forests, "DecisionTreeRegressor", Kept)
-    return trees
 
 
 class TestTable:

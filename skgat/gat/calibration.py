@@ -1,6 +1,6 @@
 """What is held out of each member's training, and the honest errors that follow from it."""
 
-__all__ = ["Fold", "Rival", "Trial", "blend", "draw_folds", "noise_of", "scarcity", "try_folds"]
+__all__ = ["Fold", "Rival", "Trial", "blend", "draw_folds", "errors_on_held", "noise_of", "scarcity", "try_folds"]
 
 from dataclasses import dataclass, replace
 
@@ -144,14 +144,13 @@ def try_folds(graph, target, scale, folds, predictions, disagreement):
     Trial
     """
     parts = []
-    for number, (fold, values) in enumerate(zip(folds, predictions, strict=True)):
+    for number, fold in enumerate(folds):
         records = {
             side: np.bincount(getattr(fold.graph, f"edge_{side}s"), minlength=getattr(graph, f"n_{side}s"))[codes]
             for side, codes in (("model", graph.edge_models), ("dataset", graph.edge_datasets))
         }
         parts.append(
             (
-                scale.errors(graph, target, values, fold.scale, records["dataset"] > 0)[fold.held],
                 np.flatnonzero(fold.held),
                 number * graph.n_datasets + graph.edge_datasets[fold.held],
                 (1 * (records["dataset"] == 0) + 2 * (records["model"] == 0))[fold.held],
@@ -159,7 +158,27 @@ def try_folds(graph, target, scale, folds, predictions, disagreement):
                 disagreement[fold.held],
             )
         )
-    return Trial(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    off = errors_on_held(graph, target, scale, folds, predictions)
+    return Trial(off, *(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def errors_on_held(graph, target, scale, folds, predictions):
+    """What was predicted too low of the edges that folds do not hear of, one fold after the other.
+
+    Parameters
+    ----------
+    graph, target, scale, folds, predictions : see :func:`try_folds`
+
+    Returns
+    -------
+    array of shape (n_held,)
+        In the units of the target.
+    """
+    parts = []
+    for fold, values in zip(folds, predictions, strict=True):
+        known = np.isin(graph.edge_datasets, fold.graph.edge_datasets)
+        parts.append(scale.errors(graph, target, values, fold.scale, known)[fold.held])
+    return np.concatenate(parts)
 
 
 def noise_of(trial):

@@ -11,7 +11,7 @@ import torch
 from .._likeness import Likeness, make_likeness, read_similarity
 from ..graph import SIDES, Graph, neighbors
 from ..records import ROLES, lookup_ids
-from .calibration import Fold, Rival, blend, draw_folds, noise_of, scarcity, try_folds
+from .calibration import Fold, Rival, blend, draw_folds, errors_on_held, noise_of, scarcity, try_folds
 from .distributed import training_layout
 from .edges import DenseEdges, choose_layout
 from .forest import grow
@@ -218,10 +218,10 @@ def _plant(task, trial, folds, seed):
     if said is None:
         return None, trial
     # The same comparison as that of networks and regression: each fold's trees on what the fold does not hear of.
-    tried = try_folds(graph, task.target, task.scale, folds, of_edges, np.zeros(graph.n_edges))
+    off = errors_on_held(graph, task.target, task.scale, folds, of_edges)
     apart = np.concatenate([variance[fold.held] for fold, variance in zip(folds, spread, strict=True)])
     trust = np.concatenate([trust_of(fold.graph)[graph.edge_datasets[fold.held]] for fold in folds])
-    trial, shares = blend(trial, graph, {"pair": Rival(tried.off, apart, trust)})
+    trial, shares = blend(trial, graph, {"pair": Rival(off, apart, trust)})
     grove = Grove(said, trust_of(graph), shares["pair"])
     return (grove if grove.share else None), trial
 

@@ -156,12 +156,12 @@ def grow(graph, features, target, case, seed):
         columns.append((_beside(features["pair"], codes["dataset"], usual), edges))
     # Records of one model are no independent witnesses, nor are those of one dataset: who is unknown is resampled.
     resampled = SIDES if case == "both" else ("model",)
-    standard = graph.weights / graph.weights.max()
+    relative = graph.relative_weights
     rng = np.random.default_rng((seed, len(resampled)))
     trees, unheard = [], []
     for _ in range(_TREES):
         counts = {side: _resample(rng, getattr(graph, f"n_{side}s")) for side in resampled}
-        weights = standard * np.prod([counts[side][codes[side]] for side in resampled], axis=0)
+        weights = relative * np.prod([counts[side][codes[side]] for side in resampled], axis=0)
         tree = grow_tree(columns, target, weights, rng, max_features=1 / 3, min_samples_leaf=_LEAF_RECORDS)
         if tree is not None:
             trees.append(tree)

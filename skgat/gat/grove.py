@@ -128,7 +128,7 @@ def plant(graph, features, folds, seed):
 def _grow(fold, features, n_trees, rng):
     graph = fold.graph
     columns = [(features[side], getattr(graph, f"edge_{side}s")) for side in SIDES]
-    target, weights = fold.target[~fold.held], graph.weights / graph.weights.max()
+    target, weights = fold.target[~fold.held], graph.relative_weights
     size = len(target)
     draws = (np.bincount(rng.integers(size, size=size), minlength=size) for _ in range(n_trees))
     trees = [grow_tree(columns, target, weights * times, rng) for times in draws]

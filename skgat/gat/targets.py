@@ -132,8 +132,7 @@ def fit_target(kind, graph, dataset_features, sigmoid=False):
     target : array of shape (n_edges,)
     scale : TargetScale
     """
-    # Equal weights are no weights, to the last bit: trees choose between equally good splits by rounding.
-    graph = replace(graph, weights=graph.weights / graph.weights.max())
+    graph = replace(graph, weights=graph.relative_weights)
     scores, weights = graph.scores, graph.weights
     levels, spreads, level_errors = np.zeros(graph.n_datasets), np.ones(graph.n_datasets), np.zeros(graph.n_datasets)
     placement = None

@@ -29,8 +29,8 @@ def explain(recommender, model, dataset, *, max_records=250):
     Each result is taken out of the history in turn, and what follows from the history is computed anew: what the
     networks hear, the solved kernel regression, the levels of the datasets. Only what training chose stays: the
     weights of the networks, the strengths of the kernel and the trees, so that this is exact for ``partial_fit`` and a
-    good stand-in for training again. Each column of metadata is replaced by its average over the
-    known models or datasets.
+    good stand-in for training again. Each column of metadata is replaced by its average over the known models or
+    datasets.
 
     Parameters
     ----------
