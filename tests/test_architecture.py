@@ -43,6 +43,7 @@ FLOORS = {
     "_ranking_html": 2,
     "persistence": 1,
     "_packing": 1,
+    "_factors": 1,
     "_trees": 1,
     "_versioned": 1,
     "_vetting": 1,

@@ -26,7 +26,8 @@ from skgat.model_selection import LeaveDatasetsOut
 from skgat.records import ROLES, read_pairs
 
 TINY = {
-    "max_iter": 20, "hidden_dim": 8, "n_heads": 2, "n_estimators": 2, "forest_weight": 0.0, "random_state": 0,
+    "max_iter": 20, "hidden_dim": 8, "n_heads": 2, "n_estimators": 2, "forest_weight": 0.0, "factor_weight": 0.0,
+    "random_state": 0,
 }  # fmt: skip
 WIDTHS = {"model": 3, "dataset": 2, "pair": 2}
 FEATURES = {

@@ -18,9 +18,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 
-from skgat import MetadataEncoder, metrics, recommend
-from skgat.baselines import BiasRegressor, TransferSpaceRegressor, _factors, _spaces
-from skgat.baselines._factors import factorize, solve_rows
+from skgat import MetadataEncoder, _factors, metrics, recommend
+from skgat._factors import factorize, solve_rows
+from skgat.baselines import BiasRegressor, TransferSpaceRegressor, _spaces
 from skgat.baselines._placement import fit_placement
 from skgat.datasets import load_digits_zoo, load_vision_zoo, make_transfer_records
 from skgat.exceptions import UnknownEntityWarning

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.optimize import lsq_linear
 from scipy.sparse import csr_array
 
+from .._factors import factorize, solve_rows
 from ..graph import SIDES, additive_effects
-from ._factors import factorize, solve_rows
 from ._placement import fit_mapper, fit_placement
 
 #: Fewer datasets are not divided into known and held-out ones.

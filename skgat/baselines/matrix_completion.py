@@ -11,10 +11,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import DocumentedMixin, Interval, StrOptions, fit_context
+from .._factors import solve_rows
 from .._versioned import VersionedMixin
 from ..graph import additive_effects
 from ._additive import additive_part, ids_graph
-from ._factors import solve_rows
 
 
 class MatrixCompletion(DocumentedMixin, VersionedMixin, RegressorMixin, BaseEstimator):

@@ -40,6 +40,7 @@ CONSTRAINTS = {
     "verbose": ["verbose"],
     "kernel_weight": [Interval(Real, 0, 1, closed="both")],
     "forest_weight": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
+    "factor_weight": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
     "conv": [StrOptions({"bipartite", "gatconv"})],
     "additive": ["boolean"],
     "schedule": ["boolean"],

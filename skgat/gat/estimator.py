@@ -116,6 +116,10 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         regression have the rest. ``"auto"`` learns it, for known and unknown datasets apart, from models that were
         held out of training; it also lets trees have a share, learned from pairs that were held out, in predictions
         for known models on known datasets.
+    factor_weight : float or "auto", default="auto"
+        How much of what the kernel regression leaves over is completed by a table of low rank, from 0 to 1, for known
+        models on known datasets: there results tell more than metadata do. ``"auto"`` learns it from pairs that were
+        held out of training. Without the regression (``kernel_weight=0``) there is nothing to complete.
     conv : {"bipartite", "gatconv"}, default="bipartite"
         The attention layer: ours, or the one of the SCG4Trf paper (see :mod:`skgat.presets`).
     additive : bool, default=True
@@ -136,7 +140,7 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
     network_ : FrozenNetwork
         Weights, node states and decoder terms, in numpy.
     kernel_ : KernelRegression or None
-        The kernel regression, in numpy; None with ``kernel_weight=0``.
+        The kernel regression, in numpy, with the factors of what it leaves over; None with ``kernel_weight=0``.
     forest_ : dict of Forest or None
         The trees for unknown models, in numpy, and their share: under ``"model"`` those for known datasets, under
         ``"both"`` those for unknown ones. None where they have none.
@@ -216,6 +220,7 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         verbose=0,
         kernel_weight=0.5,
         forest_weight="auto",
+        factor_weight="auto",
         conv="bipartite",
         additive=True,
         schedule=True,
@@ -254,6 +259,7 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         self.verbose = verbose
         self.kernel_weight = kernel_weight
         self.forest_weight = forest_weight
+        self.factor_weight = factor_weight
         self.conv = conv
         self.additive = additive
         self.schedule = schedule

@@ -18,6 +18,7 @@ from .forest import grow
 from .grove import Grove, plant, trust_of
 from .inference import CASES, FrozenNetwork, as_distances
 from .kernel import solve
+from .leftover import factors_of_rest, on_edges
 from .module import Inputs, make_network
 from .runtime import as_tensor, fair_share, make_generator, one_thread, resolve_device, to_numpy
 from .strengths import choose_strengths
@@ -169,7 +170,7 @@ def _trainer(estimator, task, folds, held_out, seed, start):
 
 def _judge(estimator, task, folds, predictions, kernel, seed):
     """Errors on what each member did not hear of; on what it learned where nothing was held out."""
-    graph, share = task.graph, task.config["kernel_weight"]
+    graph, share, regressions = task.graph, task.config["kernel_weight"], None
     disagreement = (1.0 - share) ** 2 * predictions.var(axis=0)
     if kernel is not None:
         heard = folds or [Fold(np.zeros(graph.n_edges, dtype=bool), graph, task.target, task.scale)]
@@ -180,10 +181,30 @@ def _judge(estimator, task, folds, predictions, kernel, seed):
         error = dict.fromkeys(CASES, normal_scale(task.target - predictions.mean(axis=0)))
         return {"noise_": error, "ranking_noise_": error}
     trial = try_folds(graph, task.target, task.scale, folds, predictions, disagreement)
+    if kernel is not None and estimator.factor_weight:
+        kernel, trial = _complete(task, trial, folds, predictions, regressions, kernel, estimator.factor_weight)
     forest, trial = _grow(task, trial, estimator.forest_weight, seed)
     grove, trial = _plant(task, trial, folds, seed) if estimator.forest_weight == "auto" else (None, trial)
     noise, ranking_noise = noise_of(trial)
-    return {"noise_": noise, "ranking_noise_": ranking_noise, "forest_": forest, "grove_": grove}
+    return {"noise_": noise, "ranking_noise_": ranking_noise, "kernel_": kernel, "forest_": forest, "grove_": grove}
+
+
+def _complete(task, trial, folds, predictions, regressions, kernel, weight):
+    """The regression with factors of what it leaves over, and the trial with them; as it was if they have no share."""
+    graph = task.graph
+    completed = []
+    for fold, values, told in zip(folds, predictions, regressions, strict=True):
+        factors = factors_of_rest(fold.graph, (fold.target - told)[~fold.held])
+        completed.append(values + on_edges(graph, factors))
+    off = errors_on_held(graph, task.target, task.scale, folds, completed)
+    # They are added to what all members say, so what members disagree about stays as it is.
+    agreed = replace(trial, apart=np.zeros_like(trial.apart))
+    agreed, shares = blend(agreed, graph, {"pair": Rival.plain(off)}, weight)
+    if shares["pair"]:
+        rest = task.target - kernel.predict_edges(graph, task.features["pair"])
+        # The regression itself has a part of the prediction only.
+        kernel = kernel.completed(graph, rest, shares["pair"] / task.config["kernel_weight"])
+    return kernel, replace(agreed, apart=trial.apart)
 
 
 def _grow(task, trial, weight, seed):

@@ -8,7 +8,7 @@ makes everything linear in the number of records, and a pair's prediction an inn
 
 __all__ = ["COMPONENTS", "KernelRegression", "Strengths", "blocks", "similarity", "solve"]
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +17,7 @@ from scipy.sparse import coo_array, csr_array
 
 from ..graph import SIDES
 from ..records import ROLES
+from .leftover import factors_of_rest
 
 #: The summands of the covariance: what is compared of the models and of the datasets.
 COMPONENTS = (
@@ -44,11 +45,14 @@ class Strengths:
     noise : float
     lengths : dict of arrays of shape (n_features,)
         By role: the standardised difference of each feature that matters; long for one that does not.
+    rest : float
+        How much of what is left over is told by a table of low rank.
     """
 
     variances: np.ndarray
     noise: float
     lengths: dict
+    rest: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,29 @@ class KernelRegression:
     def attach(self, side, features):
         """The terms of nodes without records, each from its own scaled features."""
         return self._coordinates(side, features) @ self.attachments[side]
+
+    def completed(self, graph, rest, share):
+        """The same with a share of what the rest tells, by a table of low rank, of pairs of known nodes.
+
+        Parameters
+        ----------
+        graph : Graph
+            The one that the regression was solved on.
+        rest : array of shape (n_edges,)
+            What it leaves over.
+        share : float
+
+        Returns
+        -------
+        KernelRegression
+        """
+        factors = factors_of_rest(graph, rest)
+        terms = {side: np.column_stack([self.terms[side], np.sqrt(share) * factors[side]]) for side in SIDES}
+        # Nothing is left over of a node without records.
+        attachments = {
+            side: np.pad(table, ((0, 0), (0, factors[side].shape[1]))) for side, table in self.attachments.items()
+        }
+        return replace(self, strengths=replace(self.strengths, rest=share), terms=terms, attachments=attachments)
 
     def predict(self, model, dataset, pair_features):
         """Scores of pairs in the units of training, from the terms of both ends and the scaled pair features."""
@@ -301,7 +328,8 @@ def solve(graph, features, target, strengths):
     rank = projections["pair"].shape[1]
     similar, linear = _pair_scales(head, features["pair"].shape[1])
     pair_weights = np.concatenate([projections["pair"] @ (similar * weights[:rank]), linear * weights[rank:]])
-    return KernelRegression(strengths, landmarks, projections, terms, attachments, pair_weights)
+    solved = KernelRegression(strengths, landmarks, projections, terms, attachments, pair_weights)
+    return solved.completed(graph, system.noise * values, strengths.rest) if strengths.rest else solved
 
 
 class _Effects:
