@@ -163,6 +163,62 @@ def test_a_dataset_on_which_only_good_models_were_tried_is_not_an_easy_one():
     assert scale.spreads[0] > 1.5 * frame.loc[frame["dataset"] == 0, "score"].std()
 
 
+class TestRange:
+    """Shares and percentages stay what they are."""
+
+    FAR = np.array([-9.0, -3.0, -1.2, -0.4, 0.0, 0.3, 1.1, 3.0, 9.0])
+
+    @pytest.mark.parametrize("kind", ["balanced", "zscore", "rank"])
+    @pytest.mark.parametrize("unit", [1.0, 100.0])
+    def test_is_kept_and_so_is_the_order(self, kind, unit):
+        graph = make_graph(table({"x": [0.1 * unit, 0.8 * unit, unit], "y": [0.0, 0.5 * unit, 0.9 * unit]}))
+        _, scale = fit_target(kind, graph, nothing(graph))
+        for code in (0, 1):
+            codes = np.full(len(self.FAR), code)
+            values, std = scale.inverse(self.FAR, np.ones(len(codes)), codes, np.zeros((len(codes), 0)))
+            assert (values > 0).all()
+            assert (values < unit).all()
+            assert (np.diff(values) > 0).all()
+            assert_allclose(std, std[0])
+
+    def test_what_lies_well_inside_is_not_moved(self):
+        graph = make_graph(table({"x": [0.3, 0.5, 0.7], "y": [0.2, 0.5, 0.9]}))
+        _, scale = fit_target("zscore", graph, nothing(graph))
+        values = np.array([-1.0, 0.0, 1.0])
+        found, _ = scale.inverse(values, values, np.zeros(3, dtype=int), np.zeros((3, 0)))
+        assert_allclose(found, scale.levels[0] + scale.spreads[0] * (values * scale.scale + scale.center))
+
+    def test_by_hand(self):
+        graph = make_graph(table({"x": [0.0, 0.5, 1.0]}))
+        _, scale = fit_target("zscore", graph, nothing(graph))
+        level, spread = scale.levels[0], scale.spreads[0]
+        margin = 0.05 * spread
+        beyond = np.array([0.0, margin, 2.0])
+        asked = (1.0 + beyond - level) / spread
+        found, _ = scale.inverse((asked - scale.center) / scale.scale, beyond, np.zeros(3, dtype=int), np.zeros((3, 0)))
+        assert_allclose(found, [1 - margin / 2, 1 - margin / 3, 1 - margin**2 / (2 * margin + 2.0)])
+
+    @pytest.mark.parametrize("scores", [[-0.1, 0.4, 0.9], [20.0, 40.0, 101.0]])
+    def test_other_scores_have_none(self, scores):
+        graph = make_graph(table({"x": scores}))
+        _, scale = fit_target("balanced", graph, nothing(graph))
+        assert scale.limits is None
+        codes = np.zeros(len(self.FAR), dtype=int)
+        values, _ = scale.inverse(self.FAR, self.FAR, codes, np.zeros((len(codes), 0)))
+        assert_allclose(np.diff(values) / np.diff(self.FAR), scale.spreads[0] * scale.slope * scale.scale)
+
+    def test_the_same_perfect_score_everywhere_is_predicted_as_it_is(self, records):
+        perfect = records.assign(score=1.0)
+        gat = TransferabilityGAT(**SMALL | {"max_iter": 2}).fit(perfect)
+        assert_allclose(gat.predict(perfect), 1.0, rtol=1e-12)
+
+    def test_a_score_beyond_it_lifts_it(self, records):
+        gat = TransferabilityGAT(**SMALL | {"max_iter": 2}).fit(records)
+        assert gat.target_scale_.limits == (0.0, 1.0)
+        beyond = records.iloc[[0]].assign(model=99, score=1.5)
+        assert gat.partial_fit(beyond).target_scale_.limits == (0.0, 100.0)
+
+
 def test_logit_of_percent_is_logit_of_shares():
     shares = table({"x": [0.2, 0.4, 0.9], "y": [0.5, 0.55, 0.6]})
     percent = shares.assign(score=shares["score"] * 100)

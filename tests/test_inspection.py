@@ -1,5 +1,7 @@
 """explain: what it takes away, what that changes, and whether it matters."""
 
+from dataclasses import replace
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -213,7 +215,8 @@ def test_kernel_covariance_is_that_of_the_regression(recommender):
 
     gat = recommender[-1]
     task = prepare(gat, gat.graph_, gat.network_.scaling)
-    graph, kernel = gat.graph_, solve(gat.graph_, task.features, task.target, gat.kernel_.strengths)
+    strengths = replace(gat.kernel_.strengths, rest=0.0)
+    graph, kernel = gat.graph_, solve(gat.graph_, task.features, task.target, strengths)
     codes = {"model": graph.edge_models, "dataset": graph.edge_datasets, "pair": np.arange(graph.n_edges)}
     rows = {role: task.features[role][codes[role]] for role in ROLES}
     matrix = np.stack(

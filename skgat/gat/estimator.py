@@ -84,7 +84,8 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
     target_transform : {"balanced", "none", "zscore", "rank", "logit"}, default="balanced"
         What is learned: the score, the score standardised within its dataset, the normal quantile of its rank there,
         its logit, or (``"balanced"``) the standardised score plus a quarter of the rank, which heeds both how badly
-        the worst models fail and the order of the best. Predictions always come back in the scale of the scores.
+        the worst models fail and the order of the best. Predictions always come back in the scale of the scores; where
+        all scores lie from 0 to 1 (or to 100), those of the three that look within datasets stay there.
     n_estimators : int, default=4
         Number of networks, trained together in one pass and averaged.
     learning_rate : float, default=0.005

@@ -23,6 +23,9 @@ _LOGIT_MARGIN = 0.005
 #: How much of the rank goes with the z-score in the balanced target.
 _RANK_SHARE = 0.25
 _WITHIN_DATASETS = ("balanced", "zscore", "rank")
+#: Predictions that would leave the range of the scores end up this close to it, in spreads of the dataset.
+_MARGIN = 0.05
+_RANGES = ((0.0, 1.0), (0.0, 100.0))
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class TargetScale:
         What a step of the target is worth in spreads of a dataset.
     bounds : tuple of float
         The range of the scores, for ``logit`` and for a sigmoid decoder.
+    limits : tuple of float or None
+        The range that no prediction within a dataset leaves; None where the scores are not shares.
     levels, spreads : arrays of shape (n_datasets,)
         Of each dataset's scores; zeros and ones where the target is not about the order within datasets.
     level_errors : array of shape (n_datasets,)
@@ -52,6 +57,7 @@ class TargetScale:
     scale: float
     slope: float
     bounds: tuple
+    limits: tuple | None
     levels: np.ndarray
     spreads: np.ndarray
     level_errors: np.ndarray
@@ -88,6 +94,8 @@ class TargetScale:
             low, high = self.bounds
             share = expit(values)
             return low + (high - low) * share, std * (high - low) * share * (1.0 - share)
+        if self.limits is not None and self.scale:
+            values = _within(values, self.limits, _MARGIN * spread)
         return values, std if ranking else np.hypot(std, error)
 
     def errors(self, graph, target, values, other, known):
@@ -135,7 +143,7 @@ def fit_target(kind, graph, dataset_features, sigmoid=False):
     graph = replace(graph, weights=graph.relative_weights)
     scores, weights = graph.scores, graph.weights
     levels, spreads, level_errors = np.zeros(graph.n_datasets), np.ones(graph.n_datasets), np.zeros(graph.n_datasets)
-    placement = None
+    placement = limits = None
     bounds, slope = (0.0, 1.0), 1.0
     if kind == "logit" or sigmoid:
         bounds = _bounds(scores, strict=kind == "logit")
@@ -144,6 +152,7 @@ def fit_target(kind, graph, dataset_features, sigmoid=False):
         values = logit(np.clip(share, _LOGIT_MARGIN, 1.0 - _LOGIT_MARGIN))
     elif kind in _WITHIN_DATASETS:
         levels, spreads, level_errors, placement = _placed_moments(graph, dataset_features)
+        limits = _range_of(scores)
         values, slope = _within_datasets(kind, graph, levels, spreads)
     else:
         values = scores
@@ -155,7 +164,7 @@ def fit_target(kind, graph, dataset_features, sigmoid=False):
         # Scores that differ by rounding only are constant, and so is what is predicted.
         scale = scale if scale > 1e-12 * max(abs(center), 1e-300) else 0.0
     fitted = TargetScale(
-        kind, float(center), float(scale), float(slope), bounds, levels, spreads, level_errors, placement
+        kind, float(center), float(scale), float(slope), bounds, limits, levels, spreads, level_errors, placement
     )
     return (values - center) / (scale or 1.0), fitted
 
@@ -174,10 +183,28 @@ def normal_scale(errors):
     return float(np.clip(outer, inner, most))
 
 
-def _bounds(scores, strict):
-    for low, high in ((0.0, 1.0), (0.0, 100.0)):
+def _range_of(scores):
+    """The natural range of shares and percentages; None for other scores."""
+    for low, high in _RANGES:
         if scores.min() >= low and scores.max() <= high:
             return low, high
+    return None
+
+
+def _within(values, limits, margin):
+    """Values that come closer to a limit than the margin, or go beyond, drawn together before it in the same order."""
+    low, high = limits
+    margin = np.clip(margin, 1e-150, (high - low) / 4)
+    # Beyond the margin: as far from the limit as the margin, over what a value is beyond, in margins, and one.
+    below, above = low + margin - values, values - (high - margin)
+    values = np.where(below > 0, low + margin**2 / (margin + np.maximum(below, 0.0)), values)
+    return np.where(above > 0, high - margin**2 / (margin + np.maximum(above, 0.0)), values)
+
+
+def _bounds(scores, strict):
+    found = _range_of(scores)
+    if found is not None:
+        return found
     if strict:
         raise ValueError(
             f'target_transform="logit" expects scores between 0 and 1 (or 0 and 100), but they run from '
