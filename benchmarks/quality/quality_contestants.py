@@ -174,6 +174,7 @@ ABLATIONS = {
     "networks alone": {"kernel_weight": 0.0},
     "regression alone": {"kernel_weight": 1.0},
     "no trees": {"forest_weight": 0.0},
+    "no completion of the rest": {"factor_weight": 0.0},
     "no additive part": {"additive": False},
     "linear decoder": {"decoder": "linear"},
     "mlp decoder": {"decoder": "mlp"},

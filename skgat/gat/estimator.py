@@ -33,9 +33,10 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
     A prediction is the average of an ensemble of such networks and of an exact kernel regression on the same records
     (a Gaussian process whose covariance compares models, datasets and pairs by their identity and their features):
     the networks learn how results on one dataset speak of another, the regression is at its best where there are few
-    records and metadata that can be trusted. ``kernel_weight`` is the share of the regression. Models without records
-    are predicted by a forest of trees on their metadata too, with a share that is learned: what tells them apart is
-    often a threshold.
+    records and metadata that can be trusted. ``kernel_weight`` is the share of the regression. What it leaves over of
+    known models on known datasets is completed by a table of low rank, and models without records are predicted by a
+    forest of trees on their metadata too, both with shares that are learned: some things only results tell, and what
+    tells unknown models apart is often a threshold.
 
     The graph is frozen by ``fit``: a prediction depends on its own row and the fitted state alone.
 
