@@ -194,11 +194,14 @@ def _range_of(scores):
 def _within(values, limits, margin):
     """Values that come closer to a limit than the margin, or go beyond, drawn together before it in the same order."""
     low, high = limits
-    margin = np.clip(margin, 1e-150, (high - low) / 4)
-    # Beyond the margin: as far from the limit as the margin, over what a value is beyond, in margins, and one.
-    below, above = low + margin - values, values - (high - margin)
-    values = np.where(below > 0, low + margin**2 / (margin + np.maximum(below, 0.0)), values)
-    return np.where(above > 0, high - margin**2 / (margin + np.maximum(above, 0.0)), values)
+    middle, reach = (low + high) / 2, (high - low) / 2
+    margin = np.minimum(margin, reach / 2)
+    beyond = np.abs(values - middle) - (reach - margin)
+    # A look at all is cheap, and most predictions have nothing to change.
+    if not (beyond > 0).any():
+        return values
+    left = margin**2 / (margin + np.maximum(beyond, 0.0))
+    return np.where(beyond > 0, np.where(values < middle, low + left, high - left), values)
 
 
 def _bounds(scores, strict):
