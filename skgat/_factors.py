@@ -1,6 +1,6 @@
 """Low-rank factors of a table with missing cells, by alternating least squares."""
 
-__all__ = ["factorize", "solve_rows"]
+__all__ = ["factorize", "size_of_noise", "solve_rows"]
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -8,6 +8,12 @@ from sklearn.utils.extmath import randomized_svd, svd_flip
 
 #: Numbers that the products of one block may take.
 _BLOCK = 2**23
+
+
+def size_of_noise(n_cells, shape):
+    """About the largest singular value of a table with so many cells of unit noise, and zeros elsewhere."""
+    fill = n_cells / (shape[0] * shape[1])
+    return np.sqrt(fill) * (np.sqrt(shape[0]) + np.sqrt(shape[1]))
 
 
 def factorize(values, rows, columns, weights, shape, rank, alpha, max_iter, tol, rng):

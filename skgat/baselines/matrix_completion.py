@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import DocumentedMixin, Interval, StrOptions, fit_context
-from .._factors import solve_rows
+from .._factors import size_of_noise, solve_rows
 from .._versioned import VersionedMixin
 from ..graph import additive_effects
 from ._additive import additive_part, ids_graph
@@ -149,8 +149,7 @@ class MatrixCompletion(DocumentedMixin, VersionedMixin, RegressorMixin, BaseEsti
     def _alternate(self, graph, weights, scores, sides):
         """Solve one side given the other until the fit stands still; column 0 of a side is its effects."""
         n_models, n_datasets, rank = graph.n_models, graph.n_datasets, sides[0].shape[1] - 1
-        fill = graph.n_edges / (n_models * n_datasets)
-        alpha = self.alpha * np.sqrt(fill) * (np.sqrt(n_models) + np.sqrt(n_datasets))
+        alpha = self.alpha * size_of_noise(graph.n_edges, (n_models, n_datasets))
         ridge = np.array([self.shrinkage, *[alpha] * rank])
         ends = graph.edge_models, graph.edge_datasets
         matrix = csr_array((weights, ends), shape=(n_models, n_datasets))

@@ -9,7 +9,7 @@ __all__ = ["factors_of_rest", "on_edges"]
 
 import numpy as np
 
-from .._factors import factorize
+from .._factors import factorize, size_of_noise
 from ..graph import SIDES
 
 _RANK = 10
@@ -39,9 +39,8 @@ def factors_of_rest(graph, rest):
     size = np.sqrt(np.average(rest**2, weights=weights))
     if size <= 1e-12:
         return {side: np.zeros((n_nodes, rank)) for side, n_nodes in zip(SIDES, shape, strict=True)}
-    fill = graph.n_edges / (shape[0] * shape[1])
     # In units of the rest, so that the ridge means the same everywhere.
-    ridge = _RIDGE * np.sqrt(fill) * (np.sqrt(shape[0]) + np.sqrt(shape[1]))
+    ridge = _RIDGE * size_of_noise(graph.n_edges, shape)
     cells = (rest / size, graph.edge_models, graph.edge_datasets, weights, shape)
     rng = np.random.RandomState(0)
     *factors, _ = factorize(*cells, rank, ridge, _MOST_ROUNDS, _TOLERANCE, rng)

@@ -277,7 +277,7 @@ def _dataset_moments(graph):
         rest = scores - overall - spreads[datasets] * effects[models]
         levels = overall + (total(rest) + _PRIOR_LEVEL * (levels - overall).mean()) / (mass + _PRIOR_LEVEL)
         off = scores - levels[datasets]
-        own = _rests((off / spreads[datasets] - effects[models]) ** 2, of_models, model_mass)
+        own = _rests(of_models((off / spreads[datasets] - effects[models]) ** 2), model_mass)
         squares = total(off**2)
         expected = total(effects[models] ** 2 + own[models])
         ratios = np.maximum(squares[seen] / expected[seen], floor**2)
@@ -286,13 +286,12 @@ def _dataset_moments(graph):
     return levels, spreads
 
 
-def _rests(squares, of_models, mass):
+def _rests(sums, mass):
     """The variance of what is not the model's in the standardised scores of each model, `_REST` on average.
 
     A model that fails now and then widens the scores of a dataset; where none such was tried, others lie close together
     on any dataset.
     """
-    sums = of_models(squares)
     average = sums.sum() / mass.sum()
     if not average > 0:
         return np.full(len(mass), _REST)
