@@ -36,22 +36,22 @@ def heard_of(graph):
 
 
 def operands(graph, side, scores):
-    """Queries, keys, slopes, values and scored values, in double precision."""
+    """Queries, slopes, keys, values and scored values, in double precision."""
     generator = torch.Generator().manual_seed(1)
     n_nodes = {"model": graph.n_models, "dataset": graph.n_datasets}
     n_receivers = n_nodes.pop(side)
     (n_senders,) = n_nodes.values()
-    shapes = [(n_receivers,), (n_senders,), (2,), (n_senders, UNITS), (n_senders, UNITS)]
+    shapes = [(n_receivers,), (2,), (n_senders,), (UNITS, n_senders), (UNITS, n_senders)]
     drawn = [
         torch.randn(MEMBERS, HEADS, *shape, generator=generator, dtype=torch.float64, requires_grad=True)
         for shape in shapes
     ]
-    return drawn if scores else [*drawn[:2], None, drawn[3], None]
+    return drawn if scores else [drawn[0], None, *drawn[2:4], None]
 
 
 def hear(edges, heard_of, side, given):
     residual, visible = (edges.place(values) for values in heard_of)
-    return torch.cat(edges.messages(residual, visible > 0).hear(side, *given), dim=-1)
+    return edges.messages(residual, visible > 0).hear(side, *given)
 
 
 @SIDES
@@ -109,10 +109,10 @@ def test_without_edges_nothing_is_heard(graph, heard_of, layout):
     edges = layout(graph, "cpu")
     residual, visible = heard_of
     messages = edges.messages(edges.place(residual), edges.place(visible) > 0)
-    assert messages.count("model")[1, 0] == 0
-    assert messages.count("model").sum() == visible.sum() == messages.count("dataset").sum()
-    heard = torch.cat(messages.hear("model", *operands(graph, "model", True)), dim=-1)
-    silent = messages.count("model") == 0
+    assert messages.counts["model"].number[1, 0] == 0
+    assert messages.counts["model"].number.sum() == visible.sum() == messages.counts["dataset"].number.sum()
+    heard = messages.hear("model", *operands(graph, "model", True))
+    silent = messages.counts["model"].number == 0
     for member in range(MEMBERS):
-        assert (heard[member][:, silent[member]] == 0).all()
-        assert (heard[member][:, ~silent[member]] != 0).all()
+        assert (heard[member][..., silent[member]] == 0).all()
+        assert (heard[member][..., ~silent[member]] != 0).all()

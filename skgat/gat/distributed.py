@@ -165,12 +165,10 @@ class ShardedEdges(SparseEdges):
         """Random numbers on the edges: this process' part of what a single process draws."""
         return self.place(uniform(self.n_all))
 
-    def backward(self, loss, network):
-        """The gradients of the weights, added up over the processes."""
+    def backward(self, loss, weights):
+        """Add the gradient of the loss, added up over the processes, to that of the weights."""
         (loss / self.n_processes).backward()
-        for parameter in network.parameters():
-            if parameter.grad is not None:
-                dist.all_reduce(parameter.grad, group=self.group)
+        dist.all_reduce(weights.grad, group=self.group)
 
     def over_all(self, sums):
         """Sums at the nodes over the edges of all processes."""

@@ -11,10 +11,9 @@ import warnings
 import torch
 import torch.nn.functional as nnf
 
-from .messages import SparseMessages, add_up, matrix, pick
+from .messages import HIDDEN_LOGIT, SLOPE, DenseMessages, SparseMessages, add_up, matrix, pick
 from .runtime import as_tensor
 
-_HIDDEN_LOGIT = -1e9
 #: A table may have this many times more cells than there are edges before lists are the better layout.
 _SPARSITY = 4
 _MOST_CELLS = 2**18
@@ -34,27 +33,9 @@ class _AllEdges:
         """Random numbers on the edges, by a function of a shape."""
         return uniform(*self.shape)
 
-    def backward(self, loss, network):
-        """The gradients of a network's weights."""
+    def backward(self, loss, weights):
+        """Add the gradient of the loss to that of the weights."""
         loss.backward()
-
-    def _logits(self, side, query, key, extra, hidden):
-        of_models, of_datasets = (query, key) if side == "model" else (key, query)
-        logits = self.spread(of_models, of_datasets)
-        return nnf.leaky_relu(logits if extra is None else logits + extra, 0.2) + hidden
-
-
-def _extra(slopes, residual, size):
-    """What the residual, and its size, add to the attention."""
-    if slopes is None:
-        return None
-    weight = slopes.reshape(slopes.shape + (1,) * (residual.ndim - 1))
-    return weight[:, :, 0] * residual[:, None] + weight[:, :, 1] * size[:, None]
-
-
-def _far_below(visible):
-    """What brings the logits of hidden edges far below all others; cheaper than to fill them, both ways."""
-    return (~visible).to(torch.float32)[:, None] * _HIDDEN_LOGIT
 
 
 class DenseEdges(_AllEdges):
@@ -94,50 +75,18 @@ class DenseEdges(_AllEdges):
         """The sum at each model or each dataset."""
         return values.sum(-1 if side == "model" else -2)
 
+    def carry(self, values, of_senders, side):
+        """The sum at each receiver of what its senders have, times the values on the edges."""
+        sent = of_senders[..., None, :] if side == "model" else of_senders[..., None]
+        return self.total(values * sent, side)
+
     def attention(self, side, query, key, slopes, residual, visible):
         """Attention weights on the edges, normalised at each receiver; zero on hidden edges."""
-        extra = _extra(slopes, residual, residual.abs())
-        return self.weigh(side, query, key, extra, _far_below(visible), visible)
-
-    def weigh(self, side, query, key, extra, hidden, visible):
-        """Attention weights, where what is the same for all layers has been prepared."""
-        logits = self._logits(side, query, key, extra, hidden)
-        return logits.softmax(-1 if side == "model" else -2) * visible[:, None]
+        return self.messages(residual, visible).weigh(side, query, key, slopes)[0]
 
     def messages(self, residual, visible):
         """What is heard along the visible edges."""
-        return _DenseMessages(self, residual, visible)
-
-    def gather(self, side, weights, values):
-        """The weighted sum of the senders' vectors at each receiver."""
-        return (weights if side == "model" else weights.transpose(-1, -2)) @ values
-
-
-class _DenseMessages:
-    """What :class:`~skgat.gat.messages.SparseMessages` is to the lists."""
-
-    def __init__(self, edges, residual, visible):
-        self.edges, self.residual, self.visible = edges, residual, visible
-        self.size, self.hidden = residual.abs(), _far_below(visible)
-        counted = visible.to(residual.dtype)
-        self.counts = {side: edges.total(counted, side) for side in ("model", "dataset")}
-
-    def count(self, side):
-        """How many visible edges each receiver has."""
-        return self.counts[side]
-
-    def hear(self, side, query, key, slopes, values, scored):
-        """What each receiver hears, by attention."""
-        edges, residual = self.edges, self.residual[:, None]
-        extra = _extra(slopes, self.residual, self.size)
-        weights = edges.weigh(side, query, key, extra, self.hidden, self.visible)
-        heard = [edges.gather(side, weights, values)]
-        if scored is not None:
-            signed = weights * residual
-            heard.append(edges.gather(side, signed, scored))
-            heard.append(edges.total(signed, side)[..., None])
-            heard.append(edges.total(signed * residual, side)[..., None])
-        return heard
+        return DenseMessages(self, residual, visible)
 
 
 class SparseEdges(_AllEdges):
@@ -220,7 +169,7 @@ class SparseEdges(_AllEdges):
 
     def product(self, of_models, of_datasets):
         """The inner product of the vectors at the two ends."""
-        return _Inner.apply(of_models, of_datasets, self)
+        return _Inner.apply(of_models.contiguous(), of_datasets.contiguous(), self)
 
     def pairwise(self, function, of_models, of_datasets):
         """A function of the sum of the vectors at the two ends."""
@@ -230,16 +179,25 @@ class SparseEdges(_AllEdges):
         """The sum at each model or each dataset."""
         return self.over_all(_Total.apply(values, self, side))
 
+    def carry(self, values, of_senders, side):
+        """The sum at each receiver of what its senders have, times the values on the edges; without derivative."""
+        sent = self.at_ends(of_senders, "dataset" if side == "model" else "model")
+        return self.over_all(self.add_up(sent.mul_(values), side))
+
     def attention(self, side, query, key, slopes, residual, visible):
         """Attention weights on the edges, normalised at each receiver; zero on hidden edges."""
-        logits = self._logits(side, query, key, _extra(slopes, residual, residual.abs()), _far_below(visible))
+        of_models, of_datasets = (query, key) if side == "model" else (key, query)
+        logits = self.spread(of_models, of_datasets)
+        if slopes is not None:
+            logits = logits + slopes @ torch.stack([residual, residual.abs()], dim=1)
+        logits = nnf.leaky_relu(logits, SLOPE) + (~visible).to(logits.dtype)[:, None] * HIDDEN_LOGIT
         weights = (logits - self.at_ends(self.largest(logits, side), side)).exp() * visible[:, None]
         mass = self.add_up(weights, side).clamp(min=1e-30)
         return weights / self.at_ends(mass, side)
 
     def largest(self, logits, side):
         """The largest logit at each receiver."""
-        largest = logits.new_full((*logits.shape[:-1], self.sizes[side]), _HIDDEN_LOGIT)
+        largest = logits.new_full((*logits.shape[:-1], self.sizes[side]), HIDDEN_LOGIT)
         return largest.scatter_reduce_(-1, self.ends[side].long().expand_as(logits), logits, "amax")
 
     def messages(self, residual, visible):

@@ -1,17 +1,22 @@
-"""What the nodes of a large graph hear along the edges that are visible in a step.
+"""What nodes hear along the edges that are visible in a step, with derivatives by hand.
 
-The hidden edges are left out before anything is computed, and a network's heads are taken one by one: everything on the
-edges is a vector that is read and written in order. Sums at the nodes are products of a sparse and a dense matrix.
+In a table all members and heads are taken at once, hidden edges included: what counts in a small graph is how many
+operations there are. Of a large graph the hidden edges are left out before anything is computed, and the heads are
+taken one by one: everything on the edges is a vector that is read and written in order, and sums at the nodes are
+products of a sparse and a dense matrix.
 """
 
-__all__ = ["SparseMessages", "add_up", "matrix", "pick"]
+__all__ = ["HIDDEN_LOGIT", "SLOPE", "DenseMessages", "SparseMessages", "add_up", "matrix", "pick"]
 
 import torch
 import torch.nn.functional as nnf
 from torch.autograd.function import once_differentiable
 
 _OTHER = {"model": "dataset", "dataset": "model"}
-_SLOPE = 0.2
+#: Of the rectifier in the attention, where it is negative.
+SLOPE = 0.2
+#: Brings the logits of hidden edges far below all others.
+HIDDEN_LOGIT = -1e9
 
 
 def matrix(starts, senders, values, n_senders):
@@ -35,6 +40,115 @@ def add_up(rows, places, n_places):
     for row, out in zip(rows.reshape(-1, rows.shape[-1]), found.view(-1, n_places), strict=True):
         out.index_add_(0, places, row)
     return found
+
+
+class _Count:
+    """How many visible edges each receiver has, and what follows from it.
+
+    Attributes
+    ----------
+    number : tensor of shape (n_members, n_receivers)
+    trust : tensor of shape (n_members, 1, 1, n_receivers)
+        How far a mean over so many is believed.
+    size : tensor of the same shape
+        The number as it is told to the receivers.
+    """
+
+    def __init__(self, number):
+        self.number = number
+        number = number[:, None, None]
+        self.trust, self.size = number / (number + 1.0), 0.3 * torch.log1p(number)
+
+
+class DenseMessages:
+    """The edges of all members as a table of models by datasets, with the residual score on each.
+
+    Parameters
+    ----------
+    edges : DenseEdges
+    residual : tensor of shape (n_members, n_models, n_datasets)
+    visible : boolean tensor of the same shape
+    """
+
+    def __init__(self, edges, residual, visible):
+        self.residual, self.shown = residual[:, None], visible.to(residual.dtype)[:, None]
+        self.hidden = (1.0 - self.shown) * HIDDEN_LOGIT
+        # What the residual and its size add to the logits of a head is a product of its slopes with this.
+        self.slants = torch.stack([residual, residual.abs()], dim=1).flatten(2)
+        self.counts = {side: _Count(edges.total(self.shown[:, 0], side)) for side in _OTHER}
+
+    def hear(self, side, query, slopes, key, values, scored):
+        """As :meth:`SparseMessages.hear`."""
+        return _HearTable.apply(query, slopes, key, values, scored, self, side)
+
+    def weigh(self, side, query, key, slopes):
+        """The attention weights on the edges, and the derivative of the rectifier in them."""
+        of_models, of_datasets = (query, key) if side == "model" else (key, query)
+        # Contiguous, so that all tables are.
+        logits = of_models.contiguous()[..., :, None] + of_datasets.contiguous()[..., None, :]
+        if slopes is not None:
+            logits += (slopes @ self.slants).view_as(logits)
+        bends = logits.sign().clamp_(min=SLOPE)
+        weights = logits.mul_(bends).add_(self.hidden).softmax(_axis_of_senders(side))
+        return weights.mul_(self.shown), bends
+
+
+def _axis_of_senders(side):
+    return -1 if side == "model" else -2
+
+
+class _HearTable(torch.autograd.Function):
+    """The rows of :meth:`SparseMessages.hear`."""
+
+    @staticmethod
+    def forward(ctx, query, slopes, key, values, scored, messages, side):
+        ctx.messages, ctx.side = messages, side
+        weights, bends = messages.weigh(side, query, key, slopes)
+        count, of_scores = messages.counts[side], ()
+        heard = [values @ _by_sender(side, weights)]
+        if scored is not None:
+            signed, said = of_scores = weights * messages.residual, nnf.pad(scored, (0, 0, 0, 1), value=1.0)
+            squared = (signed * messages.residual).sum(_axis_of_senders(side))
+            heard += [said @ _by_sender(side, signed), squared[:, :, None]]
+        ctx.save_for_backward(weights, bends, values, *of_scores)
+        heard = torch.cat([*heard, count.size.expand(-1, query.shape[1], -1, -1)], dim=2)
+        heard[:, :, :-1] *= count.trust
+        return heard
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        messages, side = ctx.messages, ctx.side
+        weights, bends, values, *of_scores = ctx.saved_tensors
+        gradient = (gradient[:, :, :-1] * messages.counts[side].trust).contiguous()
+        own, of_scored = gradient[:, :, : values.shape[2]], None
+        if of_scores:
+            signed, said = of_scores
+            told, of_squared = gradient[:, :, values.shape[2] : -1], gradient[:, :, -1:]
+            of_weights = messages.residual * (of_squared.mT if side == "model" else of_squared)
+            of_weights = _add_inner(side, of_weights, told, said).mul_(messages.residual)
+            of_scored = (told @ _by_sender(side, signed).mT)[:, :, :-1]
+        else:
+            of_weights = torch.zeros_like(weights)
+        of_logits = _add_inner(side, of_weights, own, values).mul_(weights)
+        total = of_logits.sum(_axis_of_senders(side), keepdim=True)
+        of_logits.addcmul_(total, weights, value=-1.0).mul_(bends)
+        of_slopes = of_logits.flatten(2) @ messages.slants.mT if ctx.needs_input_grad[1] else None
+        of_ends = {"model": of_logits.sum(-1), "dataset": of_logits.sum(-2)}
+        of_values = own @ _by_sender(side, weights).mT
+        return of_ends[side], of_slopes, of_ends[_OTHER[side]], of_values, of_scored, None, None
+
+
+def _by_sender(side, table):
+    """A table of models by datasets with a row for each sender."""
+    return table.mT if side == "model" else table
+
+
+def _add_inner(side, table, of_receivers, of_senders):
+    """Add the inner products of what is at the two ends to a table, in place."""
+    of_models, of_datasets = (of_receivers, of_senders) if side == "model" else (of_senders, of_receivers)
+    table.view(-1, *table.shape[2:]).baddbmm_(of_models.flatten(0, 1).mT, of_datasets.flatten(0, 1))
+    return table
 
 
 class _Visible:
@@ -96,37 +210,37 @@ class SparseMessages:
             del view.places
         for side in edges.ends:
             counts = torch.stack([view.starts[side].diff() for view in self.views])
-            self.counts[side] = edges.over_all(counts.to(residual.dtype))
+            self.counts[side] = _Count(edges.over_all(counts.to(residual.dtype)))
 
-    def count(self, side):
-        """How many visible edges each receiver has."""
-        return self.counts[side]
-
-    def hear(self, side, query, key, slopes, values, scored):
+    def hear(self, side, query, slopes, key, values, scored):
         """What each receiver hears, by attention.
 
         Parameters
         ----------
         side : {"model", "dataset"}
             The receivers'.
-        query, key : tensors of shape (n_members, n_heads, n_receivers or n_senders)
+        query : tensor of shape (n_members, n_heads, n_receivers)
         slopes : tensor of shape (n_members, n_heads, 2) or None
             How the residual and its size act on the attention.
-        values, scored : tensors of shape (n_members, n_heads, n_senders, n_units), scored may be None
+        key : tensor of shape (n_members, n_heads, n_senders)
+        values, scored : tensors of shape (n_members, n_heads, n_units, n_senders), scored may be None
             What senders say, and what they say times the residual.
 
         Returns
         -------
-        list of tensors of shape (n_members, n_heads, n_receivers, n)
-            The mean of the values; with ``scored`` also its mean, that of the residuals and that of their squares.
+        tensor of shape (n_members, n_heads, n, n_receivers)
+            The mean of the values; with ``scored`` also that of the scored values times the residual, of the residual
+            and of its square. Last how many there are. A receiver with few records trusts their means less.
         """
+        values = values.mT.contiguous()
+        scored = None if scored is None else scored.mT.contiguous()
         sums = self.edges.over_all(_Hear.apply(query, key, slopes, values, scored, self, side))
         width = values.shape[-1]
-        means = sums / sums[..., width : width + 1].clamp(min=1e-30)
-        if scored is None:
-            return [means[..., :width]]
-        heard, _, of_scored, signed, squared = means.split([width, 1, width, 1, 1], dim=-1)
-        return [heard, of_scored, signed, squared]
+        mass = sums[..., width : width + 1].clamp(min=1e-30)
+        heard = [sums[..., :width], sums[..., width + 1 :]]
+        count = self.counts[side]
+        means = (torch.cat(heard, dim=-1) / mass).mT * count.trust
+        return torch.cat([means, count.size.expand(-1, means.shape[1], -1, -1)], dim=2)
 
 
 class _Hear(torch.autograd.Function):
@@ -152,7 +266,7 @@ class _Hear(torch.autograd.Function):
                 logits.addcmul_(residual.abs(), slopes[member, head, 1])
             rows[member, head] = logits
             positive.append(logits > 0)
-            nnf.leaky_relu_(logits, _SLOPE)
+            nnf.leaky_relu_(logits, SLOPE)
             largest[member, head] = torch.segment_reduce(
                 logits, "max", offsets=view.starts[side].long(), axis=0, unsafe=True
             )
@@ -162,12 +276,12 @@ class _Hear(torch.autograd.Function):
         for (member, head), logits in rows.items():
             view, out = messages.views[member], sums[member, head]
             mass = logits.sub_(largest[member, head].index_select(0, view.receivers[side])).exp_()
-            said = _and_one(values[member, head])
+            said = _with_one(values[member, head])
             out[:, : width + 1] = view.matrix(side, mass, len(said)) @ said
             if scored is not None:
                 residual = messages.residual[member][side]
                 signed = mass * residual
-                said = _and_one(scored[member, head])
+                said = _with_one(scored[member, head])
                 out[:, width + 1 : -1] = view.matrix(side, signed, len(said)) @ said
                 out[:, -1] = _at_receivers(signed.mul_(residual), view.starts[side])
         ctx.save_for_backward(values, scored, *rows.values(), *positive)
@@ -196,7 +310,7 @@ class _Hear(torch.autograd.Function):
                 of_signed = _inner(view, side, mass, own[:, width + 1 : -1], scored[member, head])
                 of_squared = own[:, -1].contiguous().index_select(0, view.receivers[side])
                 of_logits.addcmul_(residual[side], of_signed.addcmul_(residual[side], of_squared))
-            of_logits.mul_(mass).mul_(positive.to(mass.dtype).mul_(1.0 - _SLOPE).add_(_SLOPE))
+            of_logits.mul_(mass).mul_(positive.to(mass.dtype).mul_(1.0 - SLOPE).add_(SLOPE))
             found["query"][member, head] = _at_receivers(of_logits, view.starts[side])
             found["key"][member, head].index_add_(0, view.senders[side], of_logits)
             if found["slopes"] is not None:
@@ -216,7 +330,7 @@ def _each(members, heads):
     return ((member, head) for member in range(members) for head in range(heads))
 
 
-def _and_one(said):
+def _with_one(said):
     """What each sender says, and a one."""
     return nnf.pad(said, (0, 1), value=1.0)
 
@@ -224,7 +338,7 @@ def _and_one(said):
 def _inner(view, side, mass, of_receivers, said):
     """Inner products of what the receivers have and what the senders say, and a one, on the edges."""
     pattern = view.matrix(side, mass, len(said))
-    return torch.sparse.sampled_addmm(pattern, of_receivers.contiguous(), _and_one(said).T, beta=0.0).values()
+    return torch.sparse.sampled_addmm(pattern, of_receivers.contiguous(), _with_one(said).T, beta=0.0).values()
 
 
 def _at_receivers(values, starts):

@@ -38,28 +38,26 @@ def _zeros(*shape):
 
 
 class _MessagePassing(nn.Module):
-    """One attention layer: the receivers of one side hear from the senders of the other.
+    """One attention layer of one side, whose nodes hear from those of the other.
 
     The message of a sender is its state, plus its state times the residual score on the edge: what a neighbour *is*
     and how well the pair *went*. Both sums factorise, so no tensor of edges by hidden units is ever made.
     """
 
-    def __init__(self, config, side, generator):
+    def __init__(self, config, generator):
         super().__init__()
         members, width = config["n_estimators"], config["hidden_dim"]
-        self.side, self.heads = side, config["n_heads"]
+        self.heads = config["n_heads"]
         self.scores = config["edge_features"]
         self.similar = config["n_neighbors"] > 0
-        self.query = _weights(generator, members, width, self.heads)
-        self.key = _weights(generator, members, width, self.heads)
         # Each head has the same width, so what is heard may be a little wider than the states.
         heard = self.heads * -(-width // self.heads)
-        self.value = _weights(generator, members, width, heard)
+        self.parts = [self.heads, self.heads, heard] + [heard] * self.scores
+        self.voice = _weights(generator, members, width, sum(self.parts))
         n_in = heard + self.heads
         if self.scores:
             self.edge = _zeros(members, self.heads, 2)
-            self.scored = _weights(generator, members, width, heard)
-            self.scored_bias = _zeros(members, 1, heard)
+            self.scored_bias = _zeros(members, heard, 1)
             n_in += heard + 2 * self.heads
         if self.similar:
             self.near = _weights(generator, members, width, heard)
@@ -70,33 +68,27 @@ class _MessagePassing(nn.Module):
         self.keep = _weights(generator, members, width, width)
         self.bias = _zeros(members, 1, width)
 
-    def _heads(self, states):
-        return states.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+    def speak(self, states):
+        """What the nodes of this side ask as receivers, and what they say as senders.
 
-    def _query_key(self, receivers, senders):
-        return (receivers @ self.query).transpose(1, 2), (senders @ self.key).transpose(1, 2)
+        Returns
+        -------
+        query, key : tensors of shape (n_members, n_heads, n_nodes)
+        values, scored : tensors of shape (n_members, n_heads, n_units, n_nodes)
+            What they say, and what they say times the residual on the edge; the latter is None without scores.
+        """
+        query, key, values, *scored = (self.voice.mT @ states).split(self.parts, dim=1)
+        scored = (scored[0] + self.scored_bias).unflatten(1, (self.heads, -1)) if scored else None
+        return query, key, values.unflatten(1, (self.heads, -1)), scored
 
-    def attention(self, receivers, senders, residual, visible, edges):
-        """Attention weights on the edges, one set a member and head."""
-        query, key = self._query_key(receivers, senders)
-        return edges.attention(self.side, query, key, self.edge if self.scores else None, residual, visible)
-
-    def forward(self, receivers, senders, messages, near, shown):
+    def forward(self, receivers, query, said, messages, side, near, shown):
         """The receivers' next states; ``shown`` is 0 where a member is not told which nodes are similar."""
-        query, key = self._query_key(receivers, senders)
-        count = messages.count(self.side)[:, None, :, None]
-        # A receiver with few records trusts their mean less.
-        trust = count / (count + 1.0)
-        values = self._heads(senders @ self.value)
-        slopes = scored = None
-        if self.scores:
-            slopes, scored = self.edge, self._heads(senders @ self.scored + self.scored_bias)
-        parts = [part * trust for part in messages.hear(self.side, query, key, slopes, values, scored)]
-        parts.append((0.3 * torch.log1p(count)).expand(-1, self.heads, -1, -1))
-        heard = torch.cat([part.transpose(1, 2).flatten(2) for part in parts], dim=-1)
+        heard = messages.hear(side, query, self.edge if self.scores else None, *said).flatten(1, 2)
         if self.similar:
-            heard = torch.cat([heard, self.hear_similar(receivers, receivers, *near) * shown], dim=-1)
-        return nnf.elu(receivers @ self.keep + heard @ self.out + self.bias)
+            similar = self.hear_similar(receivers.mT, receivers.mT, *near) * shown
+            heard = torch.cat([heard, similar.mT], dim=1)
+        kept = torch.baddbmm(self.bias.mT, self.keep.mT, receivers)
+        return nnf.elu(torch.baddbmm(kept, self.out.mT, heard))
 
     def hear_similar(self, receivers, known, indices, distances):
         """What nodes hear from the nearest nodes of their own kind."""
@@ -113,7 +105,8 @@ class BipartiteNetwork(nn.Module):
     """Attention over the records in both directions, and a decoder of the states of the two ends.
 
     A state never depends on who a node is, only on its features and its records, so that an unknown node is no
-    special case.
+    special case. Within, the nodes are the last axis of all that is computed of them, so that products of many nodes
+    and few units go along memory; what is given and returned has them before the units.
     """
 
     def __init__(self, config, generator):
@@ -129,9 +122,7 @@ class BipartiteNetwork(nn.Module):
         for side in SIDES:
             self.into[side] = _weights(generator, members, config[f"n_{side}_features"], width)
             self.into[f"{side}_bias"] = _zeros(members, 1, width)
-            self.layers[side] = nn.ModuleList(
-                _MessagePassing(config, side, generator) for _ in range(config["n_layers"])
-            )
+            self.layers[side] = nn.ModuleList(_MessagePassing(config, generator) for _ in range(config["n_layers"]))
             self.decode[side] = _zeros(members, states, 1)
             if config["decoder"] == "bilinear":
                 self.decode[f"{side}_factors"] = _weights(generator, members, states, rank, 0.5)
@@ -154,14 +145,14 @@ class BipartiteNetwork(nn.Module):
         mass = {side: edges.total(weights, side) for side in SIDES}
         all_mass = mass["model"].sum(-1).clamp(min=1e-9)
         mean = edges.total(target * weights, "model").sum(-1) / all_mass
-        rest = (target - _on_edges(mean, target)) * weights
         effects = {side: torch.zeros_like(mass[side]) for side in SIDES}
         if self.config["additive"]:
+            rest = (target - _on_edges(mean, target)) * weights
+            rest = {side: edges.total(rest, side) for side in SIDES}
+            mass = {side: mass[side] + SHRINKAGE[side] for side in SIDES}
             for _ in range(_EFFECT_SWEEPS):
                 for side, other in (("dataset", "model"), ("model", "dataset")):
-                    ends = {side: torch.zeros_like(effects[side]), other: effects[other]}
-                    explained = edges.spread(ends["model"], ends["dataset"]) * weights
-                    effects[side] = edges.total(rest - explained, side) / (mass[side] + SHRINKAGE[side])
+                    effects[side] = (rest[side] - edges.carry(weights, effects[other], side)) / mass[side]
         explained = edges.spread(effects["model"], effects["dataset"]) + _on_edges(mean, target)
         residual = (target - explained) * visible
         spread = (edges.total(residual.square() * weights, "model").sum(-1) / all_mass).sqrt()
@@ -176,33 +167,41 @@ class BipartiteNetwork(nn.Module):
         with torch.no_grad():
             mean, effects, residual = self.effects(target, visible, edges)
         states = {
-            side: nnf.elu(inputs.features[side] * shown[side] @ self.into[side] + self.into[f"{side}_bias"])
+            side: nnf.elu(self.into[side].mT @ (inputs.features[side] * shown[side]).mT + self.into[f"{side}_bias"].mT)
             for side in SIDES
         }
         levels = {side: [states[side]] for side in SIDES}
         messages = edges.messages(residual, visible)
         for layers in zip(*(self.layers[side] for side in SIDES), strict=True):
+            layers = dict(zip(SIDES, layers, strict=True))
+            spoken = {side: layer.speak(states[side]) for side, layer in layers.items()}
             states = {
-                side: layer(states[side], states[other], messages, inputs.near[side], shown[side])
-                for side, other, layer in zip(SIDES, reversed(SIDES), layers, strict=True)
+                side: layers[side](
+                    states[side], spoken[side][0], spoken[other][1:], messages, side, inputs.near[side], shown[side]
+                )
+                for side, other in zip(SIDES, reversed(SIDES), strict=True)
             }
             for side in SIDES:
                 levels[side].append(states[side])
-        levels = {side: torch.cat(levels[side], dim=-1) for side in SIDES}
+        levels = {side: torch.cat(levels[side], dim=1).mT for side in SIDES}
         return mean, effects, levels
 
     def terms(self, side, levels, effects, generator=None):
         """What the decoder needs of one end of a pair: an addend, then its factors or hidden units."""
-        width = self.config["hidden_dim"]
-        states = levels if self.config["combine"] == "concat" else levels[..., -width:]
-        states = dropout(torch.cat([states, effects[..., None]], dim=-1), self.config["dropout"], generator)
-        parts = [effects[..., None] + states @ self.decode[side]]
+        states = levels if self.config["combine"] == "concat" else levels[..., -self.config["hidden_dim"] :]
+        states = dropout(torch.cat([states.mT, effects[:, None]], dim=1), self.config["dropout"], generator)
+        weights = [self.decode[side]]
         if self.config["decoder"] == "bilinear":
-            parts.append(states @ self.decode[f"{side}_factors"] / self.rank**0.25)
+            weights.append(self.decode[f"{side}_factors"] / self.rank**0.25)
         elif self.config["decoder"] == "mlp":
-            hidden = states @ self.decode[f"{side}_hidden"]
-            parts.append(hidden + self.decode["hidden_bias"] if side == "model" else hidden)
-        return torch.cat(parts, dim=-1)
+            weights.append(self.decode[f"{side}_hidden"])
+        weights = torch.cat(weights, dim=-1)
+        # The additive effect is a part of the addend as it is.
+        addend = nnf.pad(effects[:, None], (0, 0, 0, weights.shape[-1] - 1))
+        terms = torch.baddbmm(addend, weights.mT, states).mT
+        if self.config["decoder"] == "mlp" and side == "model":
+            terms = terms + nnf.pad(self.decode["hidden_bias"], (1, 0))
+        return terms
 
     def pair_term(self, features):
         """What the features of the pair itself add."""
@@ -247,13 +246,15 @@ class BipartiteNetwork(nn.Module):
         """The attention weights of every layer: pairs of (side of the receiver, weights on the edges)."""
         _, _, residual = self.effects(target, visible, inputs.edges)
         _, _, levels = self.encode(inputs, target, visible)
-        width = self.config["hidden_dim"]
+        width, scores = self.config["hidden_dim"], self.config["edge_features"]
         found = []
         for number in range(self.config["n_layers"]):
-            states = {side: levels[side][..., number * width : (number + 1) * width] for side in SIDES}
+            own = slice(number * width, (number + 1) * width)
+            spoken = {side: self.layers[side][number].speak(levels[side][..., own].mT) for side in SIDES}
             for side, other in (("model", "dataset"), ("dataset", "model")):
-                layer = self.layers[side][number]
-                weights = layer.attention(states[side], states[other], residual, visible, inputs.edges)
+                query, slopes = spoken[side][0], self.layers[side][number].edge if scores else None
+                key = spoken[other][1]
+                weights = inputs.edges.attention(side, query, key, slopes, residual, visible)
                 found.append((side, number, inputs.edges.take(weights)))
         return found
 

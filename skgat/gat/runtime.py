@@ -51,16 +51,16 @@ def as_tensor(array, device, dtype=torch.float32):
 
 
 def to_numpy(tensor):
-    """A tensor as a numpy array that owns its memory."""
-    return np.array(tensor.detach().cpu().numpy())
+    """A tensor as a numpy array that owns its memory, in the order of its axes."""
+    return np.array(tensor.detach().cpu().numpy(), order="C")
 
 
 def dropout(x, share, generator):
     """Dropout that draws from the given stream."""
     if not share or generator is None:
         return x
-    kept = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device) >= share
-    return x * kept / (1.0 - share)
+    drawn = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+    return x * drawn.ge_(share).div_(1.0 - share)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ __all__ = ["Trainer"]
 
 import copy
 import math
-from functools import partial
 
 import numpy as np
 import torch
@@ -25,6 +24,20 @@ def _one_cycle(step, n_steps):
         return 0.04 + 0.96 * (1.0 - math.cos(math.pi * step / rise)) / 2
     fall = max(n_steps - rise, 1.0)
     return (1.0 + math.cos(math.pi * min((step - rise) / fall, 1.0))) / 2
+
+
+def _as_one(parameters):
+    """All parameters as one vector, of which they and their gradients become views.
+
+    One step on the vector takes as long as one on each of them.
+    """
+    parameters = list(parameters)
+    whole = torch.nn.Parameter(torch.nn.utils.parameters_to_vector(parameters).detach())
+    whole.grad = torch.zeros_like(whole)
+    sizes = [parameter.numel() for parameter in parameters]
+    for parameter, values, gradient in zip(parameters, whole.data.split(sizes), whole.grad.split(sizes), strict=True):
+        parameter.data, parameter.grad = values.view_as(parameter), gradient.view_as(parameter)
+    return whole
 
 
 def _group(state, group, fresh, device):
@@ -97,20 +110,14 @@ class Trainer:
 
     def _start_optimizer(self):
         settings = self.settings
-        # To walk through the modules for them in every step takes longer than to clip their gradients.
-        self.parameters = list(self.network.parameters())
+        self.vector = _as_one(self.network.parameters())
         self.optimizer = torch.optim.AdamW(
-            self.parameters,
+            [self.vector],
             lr=settings["learning_rate"],
             weight_decay=settings["weight_decay"],
             betas=(0.9, 0.98) if settings["schedule"] else (0.9, 0.999),
             fused=self.device.type in ("cpu", "cuda"),
         )
-        self.schedule = None
-        if settings["schedule"]:
-            self.schedule = torch.optim.lr_scheduler.LambdaLR(
-                self.optimizer, partial(_one_cycle, n_steps=settings["max_iter"])
-            )
 
     def _share_hidden(self):
         most = self.settings["edge_dropout"]
@@ -143,12 +150,13 @@ class Trainer:
             visible = supervised = self._all_in_training()
         out = self.network(self.inputs, self.targets, visible, self.generator)
         losses = self._loss(out, self.targets, supervised)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.inputs.edges.backward(losses.sum(), self.network)
-        torch.nn.utils.clip_grad_norm_(self.parameters, 5.0 * len(losses))
+        self.vector.grad.zero_()
+        self.inputs.edges.backward(losses.sum(), self.vector)
+        torch.nn.utils.clip_grad_norm_(self.vector, 5.0 * len(losses))
+        if self.settings["schedule"]:
+            pace = _one_cycle(len(self.losses), self.settings["max_iter"])
+            self.optimizer.param_groups[0]["lr"] = self.settings["learning_rate"] * pace
         self.optimizer.step()
-        if self.schedule is not None:
-            self.schedule.step()
         self.losses.append(float(losses.detach().mean()))
         return self.losses[-1]
 
@@ -203,8 +211,7 @@ class Trainer:
     def state(self):
         """All that training needs to go on from here, as arrays by name."""
         state = {f"network/{name}": to_numpy(value) for name, value in self.network.state_dict().items()}
-        for number, moments in self.optimizer.state_dict()["state"].items():
-            state |= {f"optimizer/{number}/{name}": to_numpy(value) for name, value in moments.items()}
+        state |= {f"optimizer/{name}": to_numpy(value) for name, value in self.optimizer.state[self.vector].items()}
         for name, value in (self.best_state or {}).items():
             state[f"best/{name}"] = to_numpy(value)
         state["generator"] = to_numpy(self.generator.get_state())
@@ -230,33 +237,18 @@ class Trainer:
         self.network.load_state_dict(network)
         self.generator, self.losses, self.scores = generator, losses, scores
         self.best_state, self.best_score = best, max((s for s in scores if s == s), default=-float("inf"))
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        self._move_schedule(len(losses))
+        self.optimizer.state[self.vector] = moments
 
     def _moments(self, state):
-        """What the optimizer remembers of each parameter."""
-        moments = {}
-        for number, parameter in enumerate(self.network.parameters()):
-            known = {"step": (), "exp_avg": tuple(parameter.shape), "exp_avg_sq": tuple(parameter.shape)}
-            names = {name: f"optimizer/{number}/{name}" for name in known}
-            if names["step"] not in state:
-                # Of a parameter without gradients it knows nothing.
-                continue
-            if any(state[names[name]].shape != shape for name, shape in known.items()):
-                raise ValueError("the optimizer's moments have other shapes")
-            moments[number] = {name: as_tensor(state[names[name]], self.device) for name in known}
-        return moments
-
-    def _move_schedule(self, n_steps):
-        if self.schedule is None:
-            return
-        state = self.schedule.state_dict() | {"last_epoch": n_steps, "_step_count": n_steps + 1}
-        self.schedule.load_state_dict(state)
-        for group, base in zip(self.optimizer.param_groups, self.schedule.base_lrs, strict=True):
-            group["lr"] = base * _one_cycle(n_steps, self.settings["max_iter"])
+        """What the optimizer remembers of the weights; nothing before the first step."""
+        known = {"step": (), "exp_avg": self.vector.shape, "exp_avg_sq": self.vector.shape}
+        if not any(f"optimizer/{name}" in state for name in known):
+            return {}
+        if any(state[f"optimizer/{name}"].shape != shape for name, shape in known.items()):
+            raise ValueError("the optimizer's moments have other shapes")
+        return {name: as_tensor(state[f"optimizer/{name}"], self.device) for name in known}
 
     def finalize(self):
         """Drop the optimizer and what else only training needs."""
-        self.optimizer = self.schedule = self.best_state = None
+        self.optimizer = self.best_state = None
         self.network.eval()
