@@ -46,9 +46,9 @@ def grown(monkeypatch):
     trees = []
 
     class Kept(DecisionTreeRegressor):
-        def fit(self, X, y, sample_weight):
+        def fit(self, X, y, **given):
             trees.append(self)
-            return super().fit(X, y, sample_weight)
+            return super().fit(X, y, **given)
 
     monkeypatch.setattr(forest, "DecisionTreeRegressor", Kept)
     return trees

@@ -45,10 +45,29 @@ class TestTable:
         row = np.hstack([features["model"][4], features["dataset"][7]])[None]
         assert_allclose(said[4, 7], np.mean([tree.predict(row) for tree in grown]), rtol=1e-6)
         table = np.hstack([features["model"][graph.edge_models], features["dataset"][graph.edge_datasets]])
-        answers = np.stack([tree.predict(table) for tree in grown]).reshape(4, 13, -1)
+        answers = np.stack([tree.predict(table) for tree in grown])
+        # A few of each fold first, then the others.
+        answers = np.concatenate([answers[:12].reshape(4, 3, -1), answers[12:].reshape(4, 10, -1)], axis=1)
         assert_allclose(of_edges, answers.mean(axis=1))
         assert_allclose(spread, answers.var(axis=1, ddof=1) * (1 / 13 - 1 / 52))
         assert answers.std() > 0.1
+
+    def test_of_a_few_tells_whether_it_is_worth_the_others(self, problem, grown):
+        graph, features, folds = problem
+        whole = plant(graph, features, folds, seed=0)
+        del grown[:]
+        heard = []
+        assert plant(graph, features, folds, 0, lambda *told: heard.append(told)) == (None, None, None)
+        assert len(grown) == 12
+        ((of_edges, spread),) = heard
+        table = np.hstack([features["model"][graph.edge_models], features["dataset"][graph.edge_datasets]])
+        answers = np.stack([tree.predict(table) for tree in grown]).reshape(4, 3, -1)
+        for number, fold in enumerate(folds):
+            held = answers[number][:, fold.held]
+            assert_allclose(of_edges[number, fold.held], held.mean(axis=0))
+            assert_allclose(spread[number, fold.held], held.var(axis=0, ddof=1) * (1 / 3 - 1 / 52))
+        for found, expected in zip(plant(graph, features, folds, 0, lambda *told: True), whole, strict=True):
+            assert_array_equal(found, expected)
 
     def test_each_fold_hears_of_its_own_edges_alone(self, problem):
         graph, features, folds = problem

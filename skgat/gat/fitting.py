@@ -211,6 +211,9 @@ def _grow(task, trial, weight, seed):
     """The trees for unknown models and the trial with them; None where they would have no say."""
     forests, rivals = {}, {}
     for case in ("model", "both") if weight else ():
+        if "model" in rivals and not blend(trial, task.graph, rivals, weight)[1]["model"]:
+            # Where the dataset is unknown too their share is no larger.
+            break
         forest, ignorance = grow(task.graph, task.features, task.target, case, seed)
         if forest is not None:
             forests[case] = forest
@@ -235,14 +238,18 @@ def _errors_of_trees(task, trial, forest, ignorance, case):
 def _plant(task, trial, folds, seed):
     """The trees for known pairs and the trial with them; None where they would have no say."""
     graph = task.graph
-    said, of_edges, spread = plant(graph, task.features, folds, seed)
+    trust = np.concatenate([trust_of(fold.graph)[graph.edge_datasets[fold.held]] for fold in folds])
+
+    def join(of_edges, spread):
+        # The same comparison as that of networks and regression: each fold's trees on what the fold does not hear of.
+        off = errors_on_held(graph, task.target, task.scale, folds, of_edges)
+        apart = np.concatenate([variance[fold.held] for fold, variance in zip(folds, spread, strict=True)])
+        return blend(trial, graph, {"pair": Rival(off, apart, trust)})
+
+    said, *told = plant(graph, task.features, folds, seed, lambda *told: join(*told)[1]["pair"] > 0)
     if said is None:
         return None, trial
-    # The same comparison as that of networks and regression: each fold's trees on what the fold does not hear of.
-    off = errors_on_held(graph, task.target, task.scale, folds, of_edges)
-    apart = np.concatenate([variance[fold.held] for fold, variance in zip(folds, spread, strict=True)])
-    trust = np.concatenate([trust_of(fold.graph)[graph.edge_datasets[fold.held]] for fold in folds])
-    trial, shares = blend(trial, graph, {"pair": Rival(off, apart, trust)})
+    trial, shares = join(*told)
     grove = Grove(said, trust_of(graph), shares["pair"])
     return (grove if grove.share else None), trial
 

@@ -16,6 +16,8 @@ from ..records import lookup_ids
 from .forest import as_table, grow_tree
 
 _TREES = 50
+#: So many of each fold are asked first; whether trees know anything does not hang on how many they are.
+_SCOUTS = 3
 #: With this many records of a dataset, which trees know by its metadata alone, they have half of their share.
 _FEW_RECORDS = 6
 #: A table of more pairs would be the largest part of what is kept.
@@ -77,7 +79,7 @@ def trust_of(graph):
     return n_records / (n_records + _FEW_RECORDS)
 
 
-def plant(graph, features, folds, seed):
+def plant(graph, features, folds, seed, promising=None):
     """Ask trees about every pair of known nodes, some trees of each fold, which hear of the fold's edges alone.
 
     Parameters
@@ -87,11 +89,15 @@ def plant(graph, features, folds, seed):
         Scaled, by side.
     folds : list of Fold
     seed : int
+    promising : callable, optional
+        Is given what the first few trees say of the edges, and the spread, as they are returned, zero where a fold
+        hears of the edge; unless it says so, no others are grown.
 
     Returns
     -------
     said : array of shape (n_models, n_datasets) or None
-        The mean of all trees. None where pairs are too many, or nothing describes their ends.
+        The mean of all trees. None where pairs are too many, nothing describes their ends, or trees do not promise
+        anything.
     of_edges : array of shape (n_folds, n_edges) or None
         What the trees of each fold say of the edges, in its units.
     spread : array of shape (n_folds, n_edges) or None
@@ -101,28 +107,52 @@ def plant(graph, features, folds, seed):
     if shape[0] * shape[1] > _MOST_PAIRS or not any(features[side].shape[1] for side in SIDES):
         return None, None, None
     rng = np.random.default_rng((seed, 1))
+    n_trees = -(-_TREES // len(folds))
+    scouts = [_grow(fold, features, min(_SCOUTS, n_trees), rng) for fold in folds]
+    if not all(scouts):
+        return None, None, None
+    if promising is not None and not promising(*_ask_scouts(graph, features, folds, scouts, n_trees)):
+        return None, None, None
     said = np.zeros(shape)
     of_edges, spread = np.empty((2, len(folds), graph.n_edges))
     step = max(_BLOCK // shape[1], 1)
     for number, fold in enumerate(folds):
         # One fold at a time: grown trees are larger than what they say.
-        trees = _grow(fold, features, -(-_TREES // len(folds)), rng)
-        if not trees:
-            return None, None, None
+        trees = scouts[number] + _grow(fold, features, n_trees - len(scouts[number]), rng)
         for start in range(0, shape[0], step):
             block = slice(start, min(start + step, shape[0]))
             models, datasets = (codes.ravel() for codes in np.mgrid[block, : shape[1]])
-            table = as_table([features["model"][models], features["dataset"][datasets]])
-            values = np.stack([tree.predict(table)[:, 0] for tree in trees])
+            values = _ask(trees, features, models, datasets)
             means = values.mean(axis=0)
             said[block] += means.reshape(-1, shape[1])
             edges = np.flatnonzero((graph.edge_models >= block.start) & (graph.edge_models < block.stop))
             places = (graph.edge_models[edges] - start) * shape[1] + graph.edge_datasets[edges]
             of_edges[number, edges] = means[places]
-            # A mean over n trees has one n-th of the variance of one.
-            variance = values[:, places].var(axis=0) / max(len(trees) - 1, 1)
-            spread[number, edges] = variance * (1.0 - 1.0 / len(folds))
+            spread[number, edges] = _spread(values[:, places], len(folds) * n_trees)
     return (said / len(folds)).astype(np.float32), of_edges, spread
+
+
+def _ask_scouts(graph, features, folds, scouts, n_trees):
+    """What a few trees of each fold say of the edges that it does not hear of, and the spread."""
+    of_edges, spread = np.zeros((2, len(folds), graph.n_edges))
+    for number, (fold, trees) in enumerate(zip(folds, scouts, strict=True)):
+        held = np.flatnonzero(fold.held)
+        for edges in np.split(held, range(_BLOCK, len(held), _BLOCK)):
+            values = _ask(trees, features, graph.edge_models[edges], graph.edge_datasets[edges])
+            of_edges[number, edges] = values.mean(axis=0)
+            spread[number, edges] = _spread(values, len(folds) * n_trees)
+    return of_edges, spread
+
+
+def _ask(trees, features, models, datasets):
+    table = as_table([features["model"][models], features["dataset"][datasets]])
+    return np.stack([tree.predict(table)[:, 0] for tree in trees])
+
+
+def _spread(values, n_all):
+    """By how much the variance of the mean of some trees exceeds that of the mean of all."""
+    # A mean over n trees has one n-th of the variance of one.
+    return values.var(axis=0, ddof=1) * (1.0 / len(values) - 1.0 / n_all)
 
 
 def _grow(fold, features, n_trees, rng):
