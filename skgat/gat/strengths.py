@@ -159,39 +159,59 @@ class _Excerpt:
 
     def error(self, logs):
         """The log root mean squared error, summed over the ways to leave out."""
-        inverse = _Inverse.apply(self.covariance(logs))
-        values = inverse @ self.target
-        errors = [(values / inverse.diagonal()).square().mean()]
-        if self.n_groups["dataset"] > 2:
-            # The level of a dataset that is left out is not the matter here, the order of the models is.
-            rest = self._left_out("dataset", inverse, values)
-            errors.append((rest - self.means @ rest).square().mean())
-        if self.n_groups["model"] > 2:
-            errors.append(self._left_out("model", inverse, values).square().mean())
-        return 0.5 * (torch.stack(errors) + 1e-12).log().sum()
-
-    def _left_out(self, side, inverse, values):
-        """The residuals of all records of each node when none of them is seen."""
-        groups = self.groups[side]
-        rest = [
-            torch.linalg.solve(inverse[rows[:, :, None], rows[:, None, :]], values[rows][..., None]).flatten()
-            for rows in groups
-        ]
-        order = torch.argsort(torch.cat([rows.flatten() for rows in groups]))
-        return torch.cat(rest)[order]
+        return _Errors.apply(self.covariance(logs), self)
 
 
-class _Inverse(torch.autograd.Function):
-    """The inverse of a covariance matrix; its derivative takes two products instead of the factor's triangles."""
+class _Errors(torch.autograd.Function):
+    """The errors of an excerpt as a function of the covariance matrix.
+
+    What is left out is predicted from the inverse: a record by its row, all records of a node by their block. The
+    derivative is by hand because blocks are few: their part of it is of as low a rank as there are nodes.
+    """
 
     @staticmethod
-    def forward(ctx, matrix):
+    def forward(ctx, matrix, excerpt):
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix))
-        ctx.save_for_backward(inverse)
-        return inverse
+        values, diagonal = inverse @ excerpt.target, inverse.diagonal()
+        alone = values / diagonal
+        error, pull = _log_error(alone)
+        of_values, of_matrix = pull / diagonal, (inverse * (pull * alone / diagonal)) @ inverse
+        for side, groups in excerpt.groups.items():
+            if excerpt.n_groups[side] <= 2:
+                continue
+            factors = [torch.linalg.cholesky(inverse[rows[:, :, None], rows[:, None, :]]) for rows in groups]
+            rest = _solve(groups, factors, values)
+            # The level of a dataset that is left out is not the matter here, the order of the models is.
+            off = rest - excerpt.means @ rest if side == "dataset" else rest
+            one_error, pull = _log_error(off)
+            error += one_error
+            pull = _solve(groups, factors, pull)
+            of_values += pull
+            nodes = excerpt.rows[side][:, None]
+            pulls, rests = (
+                torch.zeros_like(inverse[:, : excerpt.n_groups[side]]).scatter_(1, nodes, vector[:, None])
+                for vector in (pull, rest)
+            )
+            of_matrix += (inverse @ pulls) @ (inverse @ rests).T
+        ctx.save_for_backward(of_matrix - torch.outer(inverse @ of_values, values))
+        return error
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
-        (inverse,) = ctx.saved_tensors
-        return -(inverse @ gradient @ inverse)
+        (of_matrix,) = ctx.saved_tensors
+        return gradient * of_matrix, None
+
+
+def _log_error(off):
+    """The log root mean squared error, and its derivative."""
+    square = off.square().mean() + 1e-12
+    return 0.5 * square.log(), off / (len(off) * square)
+
+
+def _solve(groups, factors, vector):
+    """The blocks' inverses times the parts of a vector."""
+    found = torch.empty_like(vector)
+    for rows, factor in zip(groups, factors, strict=True):
+        found[rows] = torch.cholesky_solve(vector[rows][..., None], factor)[..., 0]
+    return found
