@@ -279,7 +279,7 @@ class TestStrengths:
         part = strengths._Excerpt(excerpt.graph, excerpt.features, excerpt.target, edges)
         assert torch.autograd.gradcheck(part.error, excerpt.logs.clone().requires_grad_(True))
 
-    @pytest.mark.parametrize("most", [None, 40])
+    @pytest.mark.parametrize("most", [None, 30])
     def test_are_the_same_each_time(self, monkeypatch, most):
         """For a graph that is looked at as a whole and for one of which excerpts are."""
         if most:

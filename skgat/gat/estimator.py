@@ -89,11 +89,11 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         all scores lie from 0 to 1 (or to 100), those of the three that look within datasets stay there.
     n_estimators : int, default=4
         Number of networks, trained together in one pass and averaged.
-    learning_rate : float, default=0.005
+    learning_rate : float, default=0.007
         Largest step size of AdamW.
     weight_decay : float, default=0.01
         Decoupled weight decay.
-    max_iter : int, default=300
+    max_iter : int, default=200
         Number of training steps (epochs: each sees the whole graph).
     early_stopping : bool, default=False
         Whether to hold out whole datasets, stop when they are no longer predicted better, and keep the best state.
@@ -209,9 +209,9 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         rank_weight=2.0,
         target_transform="balanced",
         n_estimators=4,
-        learning_rate=5e-3,
+        learning_rate=7e-3,
         weight_decay=1e-2,
-        max_iter=300,
+        max_iter=200,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=30,

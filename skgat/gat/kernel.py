@@ -33,6 +33,10 @@ _TOLERANCE = 1e-6
 _MOST_STEPS = 500
 #: Effects of so many nodes are solved for at once.
 _MOST_EFFECTS = 2_048
+#: A product over all pairs is faster than one over the records where pairs are no more than so many, and no more than
+#: this many times the records.
+_MOST_PAIRS = 2**22
+_SPARSITY = 16
 
 
 @dataclass(frozen=True)
@@ -272,12 +276,21 @@ class _System:
 
     def __call__(self, values):
         terms, _, pair_weights = self.summaries(values)
-        out = np.empty(len(values))
-        for rows in blocks(len(values)):
+        return self._inner(terms) + self.of_pairs @ pair_weights + self.noise * values
+
+    def _inner(self, terms):
+        """What the terms of both ends say of each record."""
+        n_pairs, n_edges = self.graph.n_models * self.graph.n_datasets, self.graph.n_edges
+        if n_pairs <= min(_MOST_PAIRS, _SPARSITY * n_edges):
+            model, dataset = terms["model"], terms["dataset"]
+            table = model[:, 1:] @ dataset[:, 1:].T + model[:, :1] + dataset[:, 0]
+            return table[self.ends["model"], self.ends["dataset"]]
+        out = np.empty(n_edges)
+        for rows in blocks(n_edges):
             model, dataset = (terms[side][codes[rows]] for side, codes in self.ends.items())
             inner = np.einsum("pq,pq->p", model[:, 1:], dataset[:, 1:])
             out[rows] = model[:, 0] + dataset[:, 0] + inner
-        return out + self.of_pairs @ pair_weights + self.noise * values
+        return out
 
     @cached_property
     def effects(self):

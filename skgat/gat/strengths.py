@@ -19,8 +19,8 @@ _START = {
 _NOISE = 0.3
 _LENGTH = 1.0
 #: The search looks at this many excerpts of about so many records.
-_EXCERPTS = 2
-_MOST_RECORDS = 400
+_EXCERPTS = 4
+_MOST_RECORDS = 250
 _MOST_STEPS = 15
 #: What a step by a factor e away from the start costs, over the number of datasets: what is to be learned is how the
 #: records of one dataset speak of another, and that can be seen as often as there are datasets in an excerpt.
@@ -56,7 +56,7 @@ def choose_strengths(graph, features, target, seed):
     # That one feature matters more than another can only be told by many datasets.
     price[len(start) - sum(widths) :] *= (_MOST_DATASETS / n_datasets) ** 2
     with one_thread():
-        whole = graph.n_edges <= _MOST_RECORDS
+        whole = graph.n_edges <= 2 * _MOST_RECORDS
         excerpts = [np.arange(graph.n_edges)] if whole else [_excerpt(graph, rng) for _ in range(_EXCERPTS)]
         parts = [_Excerpt(graph, features, target, edges) for edges in excerpts]
         optimizer = torch.optim.LBFGS(
