@@ -237,7 +237,8 @@ class Trainer:
         self.network.load_state_dict(network)
         self.generator, self.losses, self.scores = generator, losses, scores
         self.best_state, self.best_score = best, max((s for s in scores if s == s), default=-float("inf"))
-        self.optimizer.state[self.vector] = moments
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": {0: moments} if moments else {}, "param_groups": groups})
 
     def _moments(self, state):
         """What the optimizer remembers of the weights; nothing before the first step."""
