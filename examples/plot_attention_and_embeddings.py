@@ -47,8 +47,8 @@ heard = heard.loc[heard.std(axis=1).sort_values(ascending=False).index, heard.me
 print(heard.mean().round(2))
 
 # %%
-# Averaged over heads and networks, in multiples of an equal share. Nearly all listen most to ``pets`` and least to
-# ``dtd`` and ``food``, and not by much: of eleven results every one is heard.
+# Averaged over heads and networks, in multiples of an equal share. No result is heard by far more than another: of
+# eleven every one is heard.
 figure, ax = plt.subplots(figsize=(7, 6), layout="constrained")
 reach = np.abs(np.log2(heard)).to_numpy().max()
 image = ax.imshow(np.log2(heard), cmap="PuOr_r", vmin=-reach, vmax=reach, aspect="auto")
