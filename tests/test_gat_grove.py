@@ -69,6 +69,13 @@ class TestTable:
         for found, expected in zip(plant(graph, features, folds, 0, lambda *told: True), whole, strict=True):
             assert_array_equal(found, expected)
 
+    def test_a_single_tree_of_each_of_many_folds_tells_no_spread(self, problem):
+        graph, features, folds = problem
+        said, of_edges, spread = plant(graph, features, folds * 13, seed=0, promising=lambda *told: True)
+        assert np.isfinite(said).all()
+        assert np.isfinite(of_edges).all()
+        assert_array_equal(spread, 0.0)
+
     def test_each_fold_hears_of_its_own_edges_alone(self, problem):
         graph, features, folds = problem
         _, of_edges, _ = plant(graph, features, folds, seed=0)

@@ -264,6 +264,14 @@ class TestStrengths:
             rest[out] = excerpt.target[out] - told
         return rest
 
+    @pytest.mark.parametrize("side", ["model", "dataset"])
+    def test_left_out_residuals_are_those_of_refitting(self, excerpt, side):
+        inverse, groups = torch.linalg.inv(excerpt.part.covariance(excerpt.logs)), excerpt.part.groups[side]
+        factors = [torch.linalg.cholesky(inverse[rows[:, :, None], rows[:, None, :]]) for rows in groups]
+        found = strengths._solve(groups, factors, inverse @ excerpt.part.target)
+        expected = self.residuals(excerpt, getattr(excerpt.graph, f"edge_{side}s"))
+        assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+
     def test_the_error_is_that_of_records_datasets_and_models_left_out(self, excerpt):
         graph = excerpt.graph
         parts = [self.residuals(excerpt, units) for units in (np.arange(graph.n_edges), graph.edge_models)]

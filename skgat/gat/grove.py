@@ -151,8 +151,8 @@ def _ask(trees, features, models, datasets):
 
 def _spread(values, n_all):
     """By how much the variance of the mean of some trees exceeds that of the mean of all."""
-    # A mean over n trees has one n-th of the variance of one.
-    return values.var(axis=0, ddof=1) * (1.0 / len(values) - 1.0 / n_all)
+    # A mean over n trees has one n-th of the variance of one, which a single tree does not tell.
+    return values.var(axis=0) / max(len(values) - 1, 1) * (1.0 - len(values) / n_all)
 
 
 def _grow(fold, features, n_trees, rng):
