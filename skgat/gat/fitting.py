@@ -210,21 +210,26 @@ def _complete(task, trial, folds, predictions, regressions, kernel, weight):
 def _grow(task, trial, weight, seed):
     """The trees for unknown models and the trial with them; None where they would have no say."""
     forests, rivals = {}, {}
-    for case in ("model", "both") if weight else ():
+
+    def promising(*grown):
+        among = rivals | {"both": _rival_of_trees(task, trial, *grown, "both")}
+        return blend(trial, task.graph, among, weight)[1]["both"] > 0
+
+    # Where the dataset is unknown too trees often have no share, and never a larger one.
+    for case, condition in (("model", None), ("both", promising)) if weight else ():
         if "model" in rivals and not blend(trial, task.graph, rivals, weight)[1]["model"]:
-            # Where the dataset is unknown too their share is no larger.
             break
-        forest, ignorance = grow(task.graph, task.features, task.target, case, seed)
+        forest, ignorance = grow(task.graph, task.features, task.target, case, seed, condition)
         if forest is not None:
             forests[case] = forest
-            rivals[case] = Rival.plain(_errors_of_trees(task, trial, forest, ignorance, case))
+            rivals[case] = _rival_of_trees(task, trial, forest, ignorance, case)
     trial, shares = blend(trial, task.graph, rivals, weight)
     forests = {case: replace(forest, share=shares[case]) for case, forest in forests.items() if shares[case]}
     return forests or None, trial
 
 
-def _errors_of_trees(task, trial, forest, ignorance, case):
-    """How far trees are off on what was held out in this case, each told by those which know as little."""
+def _rival_of_trees(task, trial, forest, ignorance, case):
+    """How trees fare on what was held out in this case, each told by those which know as little."""
     graph = task.graph
     edges = np.unique(trial.edges[trial.cases == CASES.index(case)])
     codes = {side: getattr(graph, f"edge_{side}s")[edges] for side in SIDES}
@@ -232,7 +237,7 @@ def _errors_of_trees(task, trial, forest, ignorance, case):
     said = np.full(graph.n_edges, np.nan)
     said[edges] = forest.predict(features, codes["dataset"], ignorance.trees(codes["model"], codes["dataset"]))
     known = np.ones(graph.n_edges, dtype=bool)
-    return task.scale.errors(graph, task.target, said, task.scale, known)[trial.edges]
+    return Rival.plain(task.scale.errors(graph, task.target, said, task.scale, known)[trial.edges])
 
 
 def _plant(task, trial, folds, seed):

@@ -17,6 +17,8 @@ from ..graph import SIDES
 from ..records import ROLES
 
 _TREES = 60
+#: So many are asked first whether trees know anything.
+_SCOUTS = 20
 #: Fewer models would be learned by heart.
 _FEWEST_MODELS = 5
 #: A tree learns from at most so many records, so that the trees of a large history cost no more than its networks.
@@ -126,7 +128,7 @@ class Ignorance:
         return unheard if self.of_datasets is None else unheard & self.of_datasets[datasets]
 
 
-def grow(graph, features, target, case, seed):
+def grow(graph, features, target, case, seed, promising=None):
     """Grow the trees.
 
     Parameters
@@ -138,11 +140,13 @@ def grow(graph, features, target, case, seed):
     case : {"model", "both"}
         What is unknown of the pairs that they are for.
     seed : int
+    promising : callable, optional
+        Is given what would be returned if the first few trees were all; unless it says so, no others are grown.
 
     Returns
     -------
     forest : Forest or None
-        Without a share. None where models are too few, or nothing describes them.
+        Without a share. None where models are too few, nothing describes them, or trees do not promise anything.
     ignorance : Ignorance or None
     """
     if graph.n_models < _FEWEST_MODELS or not (features["model"].shape[1] or features["pair"].shape[1]):
@@ -159,15 +163,20 @@ def grow(graph, features, target, case, seed):
     relative = graph.relative_weights
     rng = np.random.default_rng((seed, len(resampled)))
     trees, unheard = [], []
-    for _ in range(_TREES):
+    for number in range(_TREES):
+        if number == _SCOUTS and trees and promising is not None and not promising(*_together(trees, unheard, usual)):
+            return None, None
         counts = {side: _resample(rng, getattr(graph, f"n_{side}s")) for side in resampled}
         weights = relative * np.prod([counts[side][codes[side]] for side in resampled], axis=0)
         tree = grow_tree(columns, target, weights, rng, max_features=1 / 3, min_samples_leaf=_LEAF_RECORDS)
         if tree is not None:
             trees.append(tree)
             unheard.append([counts[side] == 0 for side in resampled])
-    if not trees:
-        return None, None
+    return _together(trees, unheard, usual) if trees else (None, None)
+
+
+def _together(trees, unheard, usual):
+    """The trees as a forest, and whom each of them did not hear of."""
     of_whom = [np.column_stack(parts) for parts in zip(*unheard, strict=True)]
     return _join(trees, usual), Ignorance(*of_whom, *[None] * (2 - len(of_whom)))
 
