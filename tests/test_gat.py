@@ -23,6 +23,8 @@ from sklearn.metrics import r2_score
 from skgat import MetadataEncoder, TransferabilityGAT, presets, recommend
 from skgat.datasets import make_transfer_records
 from skgat.exceptions import DuplicatePairWarning, UnknownEntityWarning
+from skgat.gat import prediction
+from skgat.gat.grove import Grove
 
 TINY = {"n_layers": 2, "max_iter": 20, "hidden_dim": 8, "n_heads": 2, "n_estimators": 2, "random_state": 0}
 
@@ -200,6 +202,74 @@ class TestUnknown:
         assert (std >= 0).all()
         assert scores.min() > 0.0
         assert scores.max() < 1.0
+
+
+class TestPredictAll:
+    """All known models on a dataset: what `predict` says of the same pairs."""
+
+    @staticmethod
+    def pairs_of(gat, rows):
+        """Every known model on the dataset of each row."""
+        n_models = len(gat.models_)
+        frame = rows.drop(columns=["pair__measure_0"]).loc[rows.index.repeat(n_models)]
+        return frame.assign(model=np.tile(gat.models_, len(rows)))
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {},
+            {"decoder": "mlp"},
+            {"decoder": "linear"},
+            {"kernel_weight": 0.0},
+            {"target_transform": "none"},
+            {"target_transform": "logit"},
+            {"forest_weight": 0.0},
+        ],
+        ids=str,
+    )
+    def test_says_what_predict_says(self, changed, seen, encoded, monkeypatch):
+        gat = TransferabilityGAT(**TINY | changed).fit(seen)
+        new = encoded[~encoded["dataset"].isin(seen["dataset"])]
+        rows = pd.concat([frame.drop_duplicates("dataset").head(3) for frame in (seen, new)])
+        expected = gat.predict(self.pairs_of(gat, rows), return_std=True)
+        for size in (16_384, 5):
+            monkeypatch.setattr(prediction, "_COLUMN", size)
+            found = gat.predict_all(rows, return_std=True)
+            for values, wanted in zip(found, expected, strict=True):
+                assert_allclose(values, wanted.reshape(len(rows), len(gat.models_)), rtol=1e-5)
+        assert bits(gat.predict_all(rows)) == bits(found[0])
+        assert bits(gat.predict_all(rows.iloc[[1]])[0]) == bits(found[0][1])
+
+    @pytest.mark.parametrize("make", [presets.scg4trf, presets.g4trf])
+    def test_the_presets_too(self, make, seen):
+        gat = make(max_iter=10, random_state=0).fit(seen)
+        rows = seen.drop_duplicates("dataset").head(2)
+        found = gat.predict_all(rows)
+        assert_allclose(found, gat.predict(self.pairs_of(gat, rows)).reshape(found.shape), rtol=1e-5)
+
+    def test_trees_for_known_pairs_have_their_share(self, gat, seen):
+        told, rows = copy.copy(gat), seen.drop_duplicates("dataset").head(2)
+        graph = gat.graph_
+        said = np.random.default_rng(0).normal(size=(graph.n_models, graph.n_datasets)).astype(np.float32)
+        told.grove_ = Grove(said, np.ones(graph.n_datasets), 0.5)
+        found = told.predict_all(rows)
+        assert_allclose(found, told.predict(self.pairs_of(told, rows)).reshape(found.shape), rtol=1e-5)
+        assert np.abs(found - gat.predict_all(rows)).max() > 0.01
+
+    def test_models_and_measures_of_the_rows_are_not_read(self, gat, seen):
+        rows = seen.drop_duplicates("dataset").head(2)
+        other = rows.assign(model="nobody", pair__measure_0=[1e3, -1e3])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert bits(gat.predict_all(other)) == bits(gat.predict_all(rows))
+
+    def test_a_bare_unknown_dataset_is_warned_of(self, gat):
+        with pytest.warns(UnknownEntityWarning, match="'nowhere'"):
+            gat.predict_all(pd.DataFrame({"model": ["model_0"], "dataset": ["nowhere"]}))
+
+    def test_needs_a_fit(self, seen):
+        with pytest.raises(NotFittedError):
+            TransferabilityGAT().predict_all(seen)
 
 
 class TestStd:

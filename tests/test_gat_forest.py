@@ -118,6 +118,20 @@ class TestTrees:
         assert moved["both"].max() == 0
         assert moved["model"].min() > 1
 
+    def test_a_few_tell_whether_the_others_are_grown(self, grown):
+        graph, features, target = make_problem()
+        whole, ignorance = grow(graph, features, target, "both", seed=0)
+        grown.clear()
+        heard = []
+        assert grow(graph, features, target, "both", 0, lambda *told: heard.append(told)) == (None, None)
+        ((few, of_whom),) = heard
+        assert len(grown) == len(few.roots) == 20
+        assert_array_equal(few.values, whole.values[: len(few.values)])
+        assert_array_equal(of_whom.of_models, ignorance.of_models[:, :20])
+        assert_array_equal(of_whom.of_datasets, ignorance.of_datasets[:, :20])
+        again, _ = grow(graph, features, target, "both", 0, lambda *told: True)
+        assert_array_equal(again.values, whole.values)
+
     @pytest.mark.parametrize("described", ["dataset", None])
     def test_none_where_nothing_describes_a_model(self, described):
         graph, features, target = make_problem()

@@ -17,7 +17,7 @@ from ..exceptions import warn_of_unknown
 from ..graph import SIDES, build_graph, extend_graph
 from ..records import ROLES, read_pairs
 from .arguments import CONSTRAINTS, check_arguments
-from .prediction import predict_pairs
+from .prediction import predict_columns, predict_pairs
 from .reading import check_size, read_features
 from .unwinding import all_or_nothing
 
@@ -369,6 +369,31 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         """
         check_is_fitted(self)
         values, std, unknown = predict_pairs(self, X)
+        warn_of_unknown(unknown)
+        return (values, std) if return_std else values
+
+    def predict_all(self, X, return_std=False):
+        """Predict the scores of all known models on the dataset of each row.
+
+        The same as :meth:`predict` says of all these pairs when nothing is known of the pairs themselves, up to single
+        precision, by one product for each dataset.
+
+        Parameters
+        ----------
+        X : frame of records or array of shape (n_rows, n_columns)
+            One row a dataset; what the row says of a model or of a pair is not read.
+        return_std : bool, default=False
+            Whether to return standard deviations too.
+
+        Returns
+        -------
+        scores : array of shape (n_rows, n_models)
+            In the order of ``graph_.models``.
+        std : array of shape (n_rows, n_models)
+            Only if ``return_std``.
+        """
+        check_is_fitted(self)
+        values, std, unknown = predict_columns(self, X)
         warn_of_unknown(unknown)
         return (values, std) if return_std else values
 

@@ -4,7 +4,7 @@ What training leaves behind is a table of decoder terms for every known node. A 
 on two of their rows. An unknown node is brought to the same form from its own features, one by one.
 """
 
-__all__ = ["CASES", "End", "FrozenNetwork", "as_distances"]
+__all__ = ["CASES", "End", "FrozenNetwork", "as_distances", "product"]
 
 from dataclasses import dataclass
 
@@ -29,6 +29,24 @@ def as_distances(weights):
 
 def _elu(x):
     return np.where(x > 0, x, np.expm1(np.minimum(x, 0.0)))
+
+
+def product(terms, others):
+    """The addend of many nodes, and their inner products with one node of the other side, read once where they lie.
+
+    Parameters
+    ----------
+    terms : array of shape (..., n_nodes, n_terms)
+    others : array of shape (..., n_terms)
+        Its addend, which comes first, is left out.
+
+    Returns
+    -------
+    array of shape (..., n_nodes)
+    """
+    direction = others.astype(terms.dtype)
+    direction[..., 0] = 1.0
+    return (terms @ direction[..., None])[..., 0]
 
 
 @dataclass(frozen=True)
@@ -118,6 +136,30 @@ class FrozenNetwork:
         elif self.config["decoder"] == "mlp":
             hidden = _elu(models[..., 1:] + datasets[..., 1:])
             out = out + np.einsum("kpq,kq->kp", hidden, weights["decode.out"])
+        return self._with_pairs(out, pair_features)
+
+    def predict_column(self, models, dataset, pair_features):
+        """The same of many models with one dataset, by one product where the decoder is one.
+
+        Parameters
+        ----------
+        models : array of shape (n_members, n_models, n_terms)
+        dataset : array of shape (n_members, 1, n_terms)
+        pair_features : array of shape (1, n_pair_features)
+            Scaled; the same of all.
+
+        Returns
+        -------
+        array of shape (n_members, n_models)
+        """
+        if self.config["decoder"] == "mlp":
+            return self.predict(models.astype(np.float64, copy=False), dataset, pair_features)
+        level = dataset[..., 0] + (self.mean + self.weights["decode.offset"])[:, None]
+        return self._with_pairs(product(models, dataset[:, 0]) + level, pair_features)
+
+    def _with_pairs(self, out, pair_features):
+        """What the terms of both ends say, with what the pair's own features add, as a score."""
+        weights = self.weights
         if "decode.pair" in weights:
             hidden = _elu(pair_features @ weights["decode.pair_in"] + weights["decode.pair_bias"])
             added = (pair_features @ weights["decode.pair"] + hidden @ weights["decode.pair_out"])[..., 0]

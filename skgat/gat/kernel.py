@@ -17,6 +17,7 @@ from scipy.sparse import coo_array, csr_array
 
 from ..graph import SIDES
 from ..records import ROLES
+from .inference import product
 from .leftover import factors_of_rest
 
 #: The summands of the covariance: what is compared of the models and of the datasets.
@@ -113,11 +114,19 @@ class KernelRegression:
     def predict(self, model, dataset, pair_features):
         """Scores of pairs in the units of training, from the terms of both ends and the scaled pair features."""
         out = model[:, 0] + dataset[:, 0] + np.einsum("pq,pq->p", model[:, 1:], dataset[:, 1:])
+        return out + self._pair_term(pair_features)
+
+    def predict_column(self, models, dataset, pair_features):
+        """The same of many models with one dataset, whose pairs have the same features."""
+        return product(models, dataset[0]) + dataset[:, 0] + self._pair_term(pair_features)
+
+    def _pair_term(self, pair_features):
+        """What the features of the pairs add."""
         if not pair_features.shape[1]:
-            return out
+            return 0.0
         similar = similarity(pair_features, self.landmarks["pair"], self.strengths.lengths["pair"])
         n_landmarks = similar.shape[1]
-        return out + similar @ self.pair_weights[:n_landmarks] + pair_features @ self.pair_weights[n_landmarks:]
+        return similar @ self.pair_weights[:n_landmarks] + pair_features @ self.pair_weights[n_landmarks:]
 
     def predict_edges(self, graph, pair_features):
         """Scores of all edges of the graph that the regression was solved on."""

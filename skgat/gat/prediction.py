@@ -1,6 +1,6 @@
 """Pairs of a call through everything that has a say in their prediction, in numpy alone."""
 
-__all__ = ["end_of", "predict_of_terms", "predict_pairs"]
+__all__ = ["end_of", "predict_columns", "predict_of_terms", "predict_pairs"]
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from .reading import read_features
 
 #: Pairs that are predicted at once: their terms stay in the processor's cache.
 _BLOCK = 1024
+#: Models that are put beside one dataset at once, so that what is computed of them stays there too.
+_COLUMN = 16_384
 
 
 def predict_pairs(estimator, X, ranking=False):
@@ -53,6 +55,57 @@ def predict_pairs(estimator, X, ranking=False):
     return *scale.inverse(values, std, codes["dataset"], scaled["dataset"], ranking), unknown
 
 
+def predict_columns(estimator, X):
+    """Predict all known models on the dataset of each row.
+
+    The tables of the models are read where they lie, once for each dataset: no pair's terms are copied.
+
+    Parameters
+    ----------
+    estimator : TransferabilityGAT
+        Fitted.
+    X : frame of records or array
+        Of models and of pairs nothing is read.
+
+    Returns
+    -------
+    scores, std : arrays of shape (n_rows, n_models)
+    unknown : dict of set
+        The ids of the datasets of which nothing is known at all.
+    """
+    pairs = read_pairs(estimator, X, reset=False, missing=True)
+    network, graph, scale = estimator.network_, estimator.graph_, estimator.target_scale_
+    tables, codes, unknown = read_features(graph, network.scaling, pairs, roles=("dataset",))
+    codes, features = codes["dataset"], network.scale("dataset", tables["dataset"])
+    end = end_of(estimator, "dataset", codes, pairs.datasets, features)
+    scores, std = np.empty((2, len(pairs), graph.n_models))
+    for row, code in enumerate(codes):
+        rows = slice(row, row + 1)
+        case = "dataset" if code < 0 else "pair"
+        error = estimator.noise_[case] ** 2 * (1.0 if code < 0 else network.scarcity["dataset"][code])
+        moments = scale.of_datasets(codes[rows], features[rows])
+        for start in range(0, graph.n_models, _COLUMN):
+            models = slice(start, min(start + _COLUMN, graph.n_models))
+            values, variance = _of_column(estimator, end, rows, models)
+            off = np.sqrt(variance + error * network.scarcity["model"][models])
+            scores[row, models], std[row, models] = scale.on_datasets(values, off, moments)
+    return scores, std, {"dataset": _unlisted(network, unknown["dataset"])}
+
+
+def _of_column(estimator, end, rows, models):
+    """Means and variances in the units of training, of a slice of the known models on the dataset of a row."""
+    network, regression = estimator.network_, estimator.kernel_
+    # What is not known of a pair is taken for the average.
+    features = np.zeros((1, network.config["n_pair_features"]))
+    terms = end.rows(0, network.terms["dataset"], rows)
+    members, exact = network.predict_column(network.terms["model"][:, models], terms, features), None
+    if regression is not None:
+        terms = end.rows(1, regression.terms["dataset"], rows)
+        exact = regression.predict_column(regression.terms["model"][models], terms, features)
+    codes = np.arange(models.start, models.stop)
+    return _together(estimator, members, exact, codes, np.broadcast_to(end.codes[rows], len(codes)))
+
+
 def end_of(estimator, side, codes, ids, features):
     """One end of all pairs; an unknown node is attached once."""
     new = codes < 0
@@ -75,14 +128,21 @@ def predict_of_terms(estimator, ends, rows, pair_features):
     """Means of some pairs in the units of training, and the variances between networks; without trees for strangers."""
     network, regression = estimator.network_, estimator.kernel_
     members = network.predict(*(ends[side].rows(0, network.terms[side], rows) for side in SIDES), pair_features)
-    values, variance = members.mean(axis=0), members.var(axis=0)
+    exact = None
     if regression is not None:
-        share = network.config["kernel_weight"]
         exact = regression.predict(*(ends[side].rows(1, regression.terms[side], rows) for side in SIDES), pair_features)
+    return _together(estimator, members, exact, *(ends[side].codes[rows] for side in SIDES))
+
+
+def _together(estimator, members, exact, models, datasets):
+    """Means and variances of what the networks, the regression and the trees for known pairs say."""
+    values, variance = members.mean(axis=0), members.var(axis=0)
+    if exact is not None:
+        share = estimator.network_.config["kernel_weight"]
         values = (1.0 - share) * values + share * exact
         variance = (1.0 - share) ** 2 * variance
     if estimator.grove_ is not None:
-        estimator.grove_.join(*(ends[side].codes[rows] for side in SIDES), values, variance)
+        estimator.grove_.join(models, datasets, values, variance)
     return values, variance
 
 

@@ -87,7 +87,11 @@ class TargetScale:
 
         With ``ranking`` the deviations leave out what all models on a dataset have in common.
         """
-        level, spread, error = self.of_datasets(codes, features)
+        return self.on_datasets(values, std, self.of_datasets(codes, features), ranking)
+
+    def on_datasets(self, values, std, moments, ranking=False):
+        """As :meth:`inverse`, from what :meth:`of_datasets` says of the dataset of each pair, or of the one of all."""
+        level, spread, error = moments
         values = level + spread * self.slope * (values * self.scale + self.center)
         std = std * spread * self.slope * self.scale
         if self.kind == "logit":
