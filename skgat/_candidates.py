@@ -3,6 +3,7 @@
 __all__ = ["Request", "rank_candidates"]
 
 import copy
+import warnings
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -13,9 +14,16 @@ from sklearn.utils import check_random_state
 from ._entities import Entities, name_unnamed, pair_up, read_entities
 from ._fitted import as_ids, inspect_recommender
 from ._frames import as_pandas, is_frame
+from .exceptions import UnknownEntityWarning
 from .records import id_codes, lookup_ids
 
 _STRATEGIES = ("mean", "ucb", "thompson")
+#: Of fewer models each is predicted on its own.
+_MANY_MODELS = 10_000
+#: Scores of all models that are looked at together.
+_MOST_SCORES = 2**22
+#: Products of all models are as exact as this, relative to the range of the scores and to their size.
+_OFF_BY = 1e-4, 1e-6
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,8 @@ def rank_candidates(recommender, datasets, models, context, request):
     datasets = read_entities(datasets, "dataset", knowledge, name_unnamed(knowledge, context))
     if context is not None:
         datasets = _described(datasets, context, knowledge)
+    if models is None and context is None:
+        models = _shortlist(knowledge, datasets, request)
     models = _read_models(models, knowledge)
     if request.k is not None and request.k > len(models):
         raise ValueError(
@@ -75,6 +85,33 @@ def rank_candidates(recommender, datasets, models, context, request):
     mean, std, doubt = _predict(knowledge, regressor, pairs, request)
     known = _known(datasets, models, knowledge, context) if request.exclude_known else np.zeros(len(mean), dtype=bool)
     return _ordered(datasets, models, mean, std, doubt, known, request)
+
+
+def _shortlist(knowledge, datasets, request):
+    """The known models that may be among the first k of a dataset; None where all are to be looked at.
+
+    A regressor that predicts all models at once tells quickly which of a large zoo are far from the first. The others
+    are predicted one by one, so that scores and ties are what they would be without a shortlist.
+    """
+    regressor, k = knowledge.regressor, request.k
+    if k is None or request.strategy != "mean" or request.exclude_known or not hasattr(regressor, "predict_all"):
+        return None
+    known = regressor.models_
+    if len(known) < max(_MANY_MODELS, 2 * k):
+        return None
+    anybody = Entities(as_ids(known[:1]), pd.DataFrame(index=[0]))
+    rows = pair_up(datasets, anybody, knowledge)
+    chosen = np.zeros(len(known), dtype=bool)
+    step = max(_MOST_SCORES // len(known), 1)
+    for start in range(0, len(rows), step):
+        with warnings.catch_warnings():
+            # What is to be said of the datasets is said when the pairs are predicted.
+            warnings.simplefilter("ignore", UnknownEntityWarning)
+            table = regressor.predict_all(knowledge.transform(rows.iloc[start : start + step]))
+        for scores in table:
+            last = np.partition(scores, -k)[-k]
+            chosen |= scores >= last - np.dot(_OFF_BY, (np.ptp(scores), np.abs(scores).max()))
+    return as_ids(known[chosen]) if 2 * chosen.sum() <= len(known) else None
 
 
 def _read_models(models, knowledge):

@@ -4,6 +4,7 @@ __all__ = ["Knowledge", "as_ids", "inspect_recommender"]
 
 import inspect
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -24,12 +25,10 @@ class Knowledge:
         The last step.
     names : dict
         The columns of the ids and the scores, by role: "model", "dataset", "target".
-    ids : dict
-        The known ids, by role; None where no step tells them.
+    ids : mapping
+        The known ids, by role; None where no step tells them. They are read when they are first asked for.
     columns : dict or None
         The role of every metadata column that was in fit; None when nothing is known of the columns.
-    pairs : tuple of two arrays of ids or None
-        The models and the datasets of the pairs that were in fit.
     """
 
     transformers: list
@@ -37,7 +36,11 @@ class Knowledge:
     names: dict
     ids: dict
     columns: dict | None
-    pairs: tuple | None
+
+    @cached_property
+    def pairs(self):
+        """The models and the datasets of the pairs that were in fit, two arrays of ids; None if no step tells them."""
+        return _known_pairs([*self.transformers, self.regressor])
 
     def has_std(self):
         """Tell whether the regressor can say how sure it is."""
@@ -76,10 +79,21 @@ def inspect_recommender(recommender):
         transformers=steps[:-1],
         regressor=steps[-1],
         names=names,
-        ids={role: _known_ids(steps, f"{role}s_") for role in ("model", "dataset")},
+        ids=_Ids(steps),
         columns=_columns(steps[0], reader, names),
-        pairs=_known_pairs(steps),
     )
+
+
+class _Ids(dict):
+    """The known ids by role, read when they are first asked for: a million take longer than a ranking of them."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self._steps = steps
+
+    def __missing__(self, role):
+        self[role] = _known_ids(self._steps, f"{role}s_")
+        return self[role]
 
 
 _DEFAULT_NAMES = {"model": "model", "dataset": "dataset", "target": "score"}

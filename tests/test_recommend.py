@@ -17,8 +17,11 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from skgat import MetadataEncoder, recommend
-from skgat.baselines import BiasRegressor
+from skgat import MetadataEncoder, TransferabilityGAT, _candidates, recommend
+from skgat._entities import pair_up
+from skgat.baselines import BiasRegressor, TransferSpaceRegressor
+from skgat.datasets import make_transfer_records
+from skgat.exceptions import UnknownEntityWarning
 
 SIZES = {"pets": 37.0, "cars": 196.0, "food": 101.0}
 
@@ -358,3 +361,89 @@ def test_what_is_no_recommender(records):
         recommend(numbers, {"size": 1.0}, k=1)
     with pytest.raises(ValueError, match="does not tell which models it knows; pass the candidates as models"):
         recommend(RandomForestRegressor(2).fit([[0.0], [1.0]], [0, 1]), "pets")
+
+
+@pytest.fixture(scope="module")
+def history():
+    return make_transfer_records(60, 8, fill=0.6, random_state=0).records
+
+
+@pytest.fixture(scope="module", params=["space", "gat"])
+def zoo(request, history):
+    tiny = {"max_iter": 5, "hidden_dim": 8, "n_heads": 2, "n_estimators": 2}
+    regressors = {"space": TransferSpaceRegressor(n_components=2), "gat": TransferabilityGAT(**tiny)}
+    regressor = regressors[request.param].set_params(random_state=0)
+    return make_pipeline(MetadataEncoder(), regressor).fit(history)
+
+
+@pytest.fixture(scope="module")
+def asked(history):
+    columns = [column for column in history if column.startswith("dataset")]
+    rows = history[columns].drop_duplicates("dataset").head(3)
+    return pd.concat([rows, rows.tail(1).assign(dataset="unheard of")], ignore_index=True)
+
+
+class TestManyModels:
+    """Where a regressor predicts all models at once, most are not looked at one by one; the ranking stays the same."""
+
+    @pytest.fixture
+    def looked_at(self, monkeypatch):
+        """How many models were paired with the datasets, call by call."""
+        sizes = []
+
+        def counting(datasets, models, knowledge):
+            sizes.append(len(models))
+            return pair_up(datasets, models, knowledge)
+
+        monkeypatch.setattr(_candidates, "pair_up", counting)
+        monkeypatch.setattr(_candidates, "_MANY_MODELS", 10)
+        return sizes
+
+    @pytest.mark.parametrize("at_once", [2**22, 1])
+    @pytest.mark.parametrize("k", [1, 4])
+    def test_the_ranking_is_that_of_all(self, zoo, asked, k, at_once, looked_at, monkeypatch):
+        monkeypatch.setattr(_candidates, "_MOST_SCORES", at_once)
+        short = recommend(zoo, asked, k=k)
+        assert looked_at[0] == 1
+        assert k <= looked_at[1] <= 25
+        monkeypatch.undo()
+        assert_frame_equal(short, recommend(zoo, asked, k=k))
+
+    def test_what_rounding_might_have_put_aside_is_looked_at(self, history, asked, looked_at, monkeypatch):
+        """Twins are equal, whatever the last digits of a product say of them."""
+
+        class Rounding(TransferSpaceRegressor):
+            def predict_all(self, X):
+                noise = np.random.default_rng(0).normal(scale=1e-8, size=len(self.models_))
+                return super().predict_all(X) + noise
+
+        twins = pd.concat([history.assign(model=history["model"] + name) for name in "abc"], ignore_index=True)
+        zoo = make_pipeline(MetadataEncoder(), Rounding(n_components=2, random_state=0)).fit(twins)
+        short = recommend(zoo, asked, k=2)
+        assert len(looked_at) == 2
+        assert looked_at[1] < 60
+        assert set(short["model"].str[-1]) <= set("ab")
+        monkeypatch.undo()
+        assert_frame_equal(short, recommend(zoo, asked, k=2))
+
+    @pytest.mark.parametrize("arguments", [{"k": None}, {"k": 31}, {"exclude_known": True}])
+    def test_otherwise_all_of_them_are(self, zoo, asked, arguments, looked_at):
+        recommend(zoo, asked, **arguments)
+        assert looked_at == [60]
+
+    def test_named_candidates_are(self, zoo, asked, history, looked_at):
+        recommend(zoo, asked, models=history["model"].unique()[:20])
+        assert looked_at == [20]
+
+    def test_other_strategies_and_contexts_too(self, history, asked, looked_at):
+        gat = TransferabilityGAT(max_iter=2, hidden_dim=4, n_heads=1, n_estimators=1, random_state=0)
+        zoo = make_pipeline(MetadataEncoder(), gat).fit(history)
+        recommend(zoo, asked, strategy="ucb")
+        recommend(zoo, asked.head(1), context=history.head(3))
+        assert looked_at == [60, 60]
+
+    def test_a_bare_dataset_is_warned_of_once(self, zoo, looked_at):
+        with pytest.warns(UnknownEntityWarning) as caught:
+            recommend(zoo, "nowhere", k=1)
+        assert len([one for one in caught if "'nowhere'" in str(one.message)]) == 1
+        assert len(looked_at) == 2

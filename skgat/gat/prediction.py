@@ -34,11 +34,11 @@ def predict_pairs(estimator, X, ranking=False):
     """
     pairs = read_pairs(estimator, X, reset=False, missing=True)
     network = estimator.network_
-    tables, codes, unknown = read_features(estimator.graph_, network.scaling, pairs)
-    scaled = {role: network.scale(role, tables[role]) for role in ROLES}
+    tables, codes, unknown = read_features(estimator.graph_, network.scaling, pairs, known=False)
+    scaled = {role: network.scale(role, table) for role, table in tables.items()}
     unknown["dataset"] = _unlisted(network, unknown["dataset"])
     ids = {side: getattr(pairs, f"{side}s") for side in SIDES}
-    ends = {side: end_of(estimator, side, codes[side], ids[side], scaled[side]) for side in SIDES}
+    ends = {side: end_of(estimator, side, codes[side], ids[side], scaled.get(side)) for side in SIDES}
     values, variance = np.empty(len(pairs)), np.empty(len(pairs))
     for start in range(0, len(pairs), _BLOCK):
         rows = slice(start, start + _BLOCK)
@@ -52,7 +52,7 @@ def predict_pairs(estimator, X, ranking=False):
         error *= np.where(codes[side] < 0, 1.0, network.scarcity[side][codes[side]])
     std = np.sqrt(variance + error)
     scale = estimator.target_scale_
-    return *scale.inverse(values, std, codes["dataset"], scaled["dataset"], ranking), unknown
+    return *scale.inverse(values, std, codes["dataset"], scaled.get("dataset"), ranking), unknown
 
 
 def predict_columns(estimator, X):

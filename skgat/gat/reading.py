@@ -21,7 +21,7 @@ def check_size(graph):
             warnings.warn(f"X has a single {side}, {ids.tolist()[0]!r}: {what}.", UserWarning, stacklevel=4)
 
 
-def read_features(graph, scaling, pairs, roles=ROLES):
+def read_features(graph, scaling, pairs, roles=ROLES, known=True):
     """The features of the rows, by role; what the call leaves out is filled from what fit saw.
 
     Parameters
@@ -32,6 +32,8 @@ def read_features(graph, scaling, pairs, roles=ROLES):
     pairs : Pairs
     roles : sequence of str
         Whose features are asked for.
+    known : bool, default=True
+        Whether those of models and datasets are asked for where nobody in the call is unknown.
 
     Returns
     -------
@@ -42,23 +44,25 @@ def read_features(graph, scaling, pairs, roles=ROLES):
     bare : dict of sets
         By side, the ids that are not in the graph and come without a single feature, not even of their pairs.
     """
-    tables, codes, bare = {}, {}, {}
+    codes = {side: graph.find(side, getattr(pairs, f"{side}s")) for side in SIDES if side in roles}
+    tables, bare = {}, {side: set() for side in codes}
+    if not known and all((places >= 0).all() for places in codes.values()):
+        roles = [role for role in roles if role not in codes]
     measured = "pair" in roles and any(column in pairs.features for column in graph.pair_columns)
     for role in roles:
         columns = list(getattr(graph, f"{role}_columns"))
         lost = [column not in pairs.features for column in columns]
         values = pairs.features.reindex(columns=columns).to_numpy(dtype=np.float64, copy=True)
         values[:, lost] = scaling[f"{role}_center"][lost]
-        if role in SIDES:
-            ids = getattr(pairs, f"{role}s")
-            codes[role] = graph.find(role, ids)
-            new = codes[role] < 0
+        if role in codes:
+            ids, new = getattr(pairs, f"{role}s"), codes[role] < 0
             if new.any() and any(lost) and not all(lost):
                 raise ValueError(
                     f"X has no column {columns[lost.index(True)]!r}, which is needed to place the unknown {role} "
                     f"{ids[new].tolist()[0]!r}."
                 )
-            bare[role] = set(ids[new].tolist()) if all(lost) and not measured else set()
+            if all(lost) and not measured:
+                bare[role] = set(ids[new].tolist())
             values = np.where(new[:, None], values, getattr(graph, f"{role}_features")[codes[role]])
         tables[role] = values
     return tables, codes, bare
