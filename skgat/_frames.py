@@ -60,7 +60,7 @@ def as_pandas(X, name="X", columns=None):
         names = list(columns)
     if isinstance(X, pd.DataFrame):
         index = X.index
-        plain = {column: _plain(X[column]) for column in names}
+        plain = {column: _plain(values) for column, values in (X if columns is None else X[names]).items()}
     else:
         native = nw.from_native(X, eager_only=True)
         index = pd.RangeIndex(len(native))

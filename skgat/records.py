@@ -154,7 +154,9 @@ def _read_records(estimator, X, names, y, sample_weight, reset, scores, numeric,
         raise ValueError("Found array with 0 sample(s): X is an empty frame, at least 1 record is required.")
     given = frame.pop(estimator.target) if estimator.target in names else None
     _check_columns(estimator, frame, reset, missing)
-    ids = [_ids(frame.pop(getattr(estimator, role)), getattr(estimator, role), role) for role in ("model", "dataset")]
+    columns = {role: getattr(estimator, role) for role in ("model", "dataset")}
+    ids = [_ids(frame[column], column, role) for role, column in columns.items()]
+    frame = frame.drop(columns=list(columns.values()))
     if scores:
         y = _scores(estimator, y, given, ids)
     if numeric:
@@ -222,13 +224,13 @@ def _plain_value(value):
 
 def _check_numbers(estimator, frame):
     name = type(estimator).__name__
-    for column in frame.columns:
-        if not is_numeric(frame[column]):
+    for column, values in frame.items():
+        if not is_numeric(values):
             raise ValueError(
-                f"Column {column!r} does not hold numbers (its first value is {frame[column].iloc[0]!r}), but {name} "
+                f"Column {column!r} does not hold numbers (its first value is {values.iloc[0]!r}), but {name} "
                 f"takes numbers only. Put a MetadataEncoder before it: make_pipeline(MetadataEncoder(), {name}())."
             )
-        values = frame[column].to_numpy()
+        values = values.to_numpy()
         if not np.isfinite(values).all():
             raise ValueError(
                 f"Column {column!r} holds NaN or infinite values, but {name} takes finite numbers only. "

@@ -232,7 +232,7 @@ class TestPredictAll:
         new = encoded[~encoded["dataset"].isin(seen["dataset"])]
         rows = pd.concat([frame.drop_duplicates("dataset").head(3) for frame in (seen, new)])
         expected = gat.predict(self.pairs_of(gat, rows), return_std=True)
-        for size in (16_384, 5):
+        for size in (8_192, 5):
             monkeypatch.setattr(prediction, "_COLUMN", size)
             found = gat.predict_all(rows, return_std=True)
             for values, wanted in zip(found, expected, strict=True):

@@ -137,6 +137,13 @@ class TestPart:
         assert_array_equal(moved.trust, trust_of(larger))
         assert_array_equal(grove.said, [[1.0, 2.0], [3.0, 4.0]])
 
+    def test_is_not_copied_where_records_alone_come_or_go(self):
+        graph, fewer = graph_of([[1.0, 2.0], [3.0, 4.0]]), graph_of([[1.0, np.nan], [3.0, 4.0]])
+        grove = Grove(np.array([[1.0, 2.0], [3.0, 4.0]], dtype=np.float32), trust_of(graph), 0.3)
+        moved = grove.moved(graph, fewer)
+        assert moved.said is grove.said
+        assert_array_equal(moved.trust, trust_of(fewer))
+
 
 def zoo_with_a_threshold(seed):
     """Models of which those above a size, beside much that does not matter, are good at datasets above another."""

@@ -31,6 +31,7 @@ PARTS = {
     "strengths of the kernel": (fitting, "choose_strengths"),
     "folds": (fitting, "draw_folds"),
     "kernel, all records and folds": (fitting, "solve"),
+    "factors of what is left over": (fitting, "_complete"),
     "forest": (fitting, "grow"),
     "grove": (fitting, "plant"),
     "states that are kept": (fitting, "_freeze"),

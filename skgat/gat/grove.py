@@ -65,8 +65,10 @@ class Grove:
         variance *= kept * kept
 
     def moved(self, graph, larger):
-        """The same over a graph to which nodes were added."""
+        """The same over a graph to which nodes were added, or records alone."""
         found = [lookup_ids(getattr(graph, f"{side}s"), getattr(larger, f"{side}s")) for side in SIDES]
+        if all(np.array_equal(places, np.arange(n)) for places, n in zip(found, self.said.shape, strict=True)):
+            return replace(self, trust=trust_of(larger))
         said = self.said[np.ix_(*found)]
         said[found[0] < 0] = np.nan
         said[:, found[1] < 0] = np.nan

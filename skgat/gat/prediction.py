@@ -12,7 +12,7 @@ from .reading import read_features
 #: Pairs that are predicted at once: their terms stay in the processor's cache.
 _BLOCK = 1024
 #: Models that are put beside one dataset at once, so that what is computed of them stays there too.
-_COLUMN = 16_384
+_COLUMN = 8_192
 
 
 def predict_pairs(estimator, X, ranking=False):
