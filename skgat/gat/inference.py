@@ -70,7 +70,7 @@ class End:
     def rows(self, number, table, rows):
         """What a table of known nodes, and the attachment of that number, say of some pairs; nodes are axis -2."""
         codes = self.codes[rows]
-        found = table[..., codes, :].astype(np.float64, copy=False)
+        found = table.take(codes, axis=-2).astype(np.float64, copy=False)
         if self.attached is not None:
             new = codes < 0
             found[..., new, :] = self.attached[number][..., self.places[rows][new], :]
