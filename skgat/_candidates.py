@@ -96,7 +96,7 @@ def _shortlist(knowledge, datasets, request):
     regressor, k = knowledge.regressor, request.k
     if k is None or request.strategy != "mean" or request.exclude_known or not hasattr(regressor, "predict_all"):
         return None
-    known = regressor.models_
+    known = getattr(regressor, "models_", ())
     if len(known) < max(_MANY_MODELS, 2 * k):
         return None
     anybody = Entities(as_ids(known[:1]), pd.DataFrame(index=[0]))

@@ -52,6 +52,11 @@ def recommend(
         whatever the strategy) and ``std`` (NaN when the regressor has none). Ties are in the order of the model ids.
         A notebook shows it with bars for the scores and their 80 % intervals.
 
+    Notes
+    -----
+    Of ten thousand known models and more, ranked by score alone, a recommender with ``predict_all`` tells which are far
+    from the first ``k``. These are not looked at one by one; scores, ties and order are the same as if they were.
+
     Examples
     --------
     >>> import pandas as pd

@@ -36,7 +36,7 @@ PEAKS = [
 N_FEATURES = 8
 MIB = 2**20
 #: Bytes: a pair in the table, a record in the lists, a node, each for each network; and what does not grow.
-TABLE, LISTS, NODES, FIXED = 240, 165, 5_000, 70 * MIB
+TABLE, LISTS, NODES, FIXED = 140, 170, 4_000, 50 * MIB
 
 
 def make_frame(n_models, n_datasets, n_records, seed=0):

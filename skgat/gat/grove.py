@@ -131,7 +131,8 @@ def plant(graph, features, folds, seed, promising=None):
             places = (graph.edge_models[edges] - start) * shape[1] + graph.edge_datasets[edges]
             of_edges[number, edges] = means[places]
             spread[number, edges] = _spread(values[:, places], len(folds) * n_trees)
-    return (said / len(folds)).astype(np.float32), of_edges, spread
+    said /= len(folds)
+    return said.astype(np.float32), of_edges, spread
 
 
 def _ask_scouts(graph, features, folds, scouts, n_trees):
@@ -148,7 +149,10 @@ def _ask_scouts(graph, features, folds, scouts, n_trees):
 
 def _ask(trees, features, models, datasets):
     table = as_table([features["model"][models], features["dataset"][datasets]])
-    return np.stack([tree.predict(table)[:, 0] for tree in trees])
+    said = np.empty((len(trees), len(table)))
+    for row, tree in zip(said, trees, strict=True):
+        row[:] = tree.predict(table)[:, 0]
+    return said
 
 
 def _spread(values, n_all):

@@ -292,7 +292,9 @@ class _System:
         n_pairs, n_edges = self.graph.n_models * self.graph.n_datasets, self.graph.n_edges
         if n_pairs <= min(_MOST_PAIRS, _SPARSITY * n_edges):
             model, dataset = terms["model"], terms["dataset"]
-            table = model[:, 1:] @ dataset[:, 1:].T + model[:, :1] + dataset[:, 0]
+            table = model[:, 1:] @ dataset[:, 1:].T
+            table += model[:, :1]
+            table += dataset[:, 0]
             return table[self.ends["model"], self.ends["dataset"]]
         out = np.empty(n_edges)
         for rows in blocks(n_edges):
