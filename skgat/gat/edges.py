@@ -37,6 +37,10 @@ class _AllEdges:
         """Add the gradient of the loss to that of the weights."""
         loss.backward()
 
+    def over_all(self, sums):
+        """What processes that have a part of the edges each do with sums at the nodes; here are all edges."""
+        return sums
+
 
 class DenseEdges(_AllEdges):
     """Edges as a table of models by datasets."""
@@ -146,10 +150,6 @@ class SparseEdges(_AllEdges):
     def at_ends(self, values, side):
         """The values of the nodes of a side on their edges, without derivative."""
         return pick(values, self.ends[side])
-
-    def over_all(self, sums):
-        """What processes that have a part of the edges each do with sums at the nodes; here are all edges."""
-        return sums
 
     def agree(self, largest):
         """What they do with the largest values at the nodes."""

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 import torch
-import torch.nn.functional as nnf
 
+from .losses import losses_of
 from .module import Inputs, make_network
 from .runtime import as_tensor, make_generator, settle_threads, to_numpy
 
@@ -164,22 +164,8 @@ class Trainer:
         return self.training.expand(self.config["n_estimators"], *self.training.shape[1:])
 
     def _loss(self, out, targets, supervised):
-        edges, settings = self.inputs.edges, self.settings
-        weights = supervised * edges.weights
-        of_models = edges.total(weights, "model")
-        mass = of_models.sum(-1).clamp(min=1e-9)
-        error = (out - targets) * supervised
-        if settings["loss"] == "huber":
-            pointwise = nnf.huber_loss(error, torch.zeros_like(error), reduction="none", delta=0.5)
-        else:
-            pointwise = 0.5 * error.square()
-        losses = edges.total(pointwise * weights, "model").sum(-1) / mass
-        if settings["rank_weight"]:
-            of_dataset = edges.total(error * weights, "dataset") / edges.total(weights, "dataset").clamp(min=1e-9)
-            centred = (error - edges.spread(torch.zeros_like(of_models), of_dataset)) * supervised
-            ranking = edges.total(0.5 * centred.square() * weights, "model").sum(-1) / mass
-            losses = losses + settings["rank_weight"] * ranking
-        return losses
+        settings = self.settings
+        return losses_of(self.inputs.edges, out, targets, supervised, settings["loss"], settings["rank_weight"])
 
     @torch.no_grad()
     def validate(self):
