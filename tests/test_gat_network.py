@@ -11,6 +11,7 @@ from skgat import MetadataEncoder, TransferabilityGAT, presets
 from skgat.datasets import make_transfer_records
 from skgat.gat import fitting, trainer
 from skgat.gat.edges import DenseEdges, SparseEdges, choose_layout
+from skgat.gat.losses import losses_of
 from skgat.gat.module import Inputs, make_network
 from skgat.gat.runtime import as_tensor, make_generator, resolve_device, to_numpy
 from skgat.graph import SIDES, build_graph, extend_graph, neighbors
@@ -131,6 +132,17 @@ class TestLayouts:
             for number, end in enumerate(ends):
                 expected[:, end[axis]] += on_edges[:, number]
             assert_allclose(edges.total(placed, side), expected, rtol=1e-5, atol=1e-5)
+        assert_allclose(edges.sum(placed), on_edges.sum(axis=1), rtol=1e-4, atol=1e-4)
+        carry = edges.carrying(placed)
+        for axis, (side, other) in enumerate(zip(SIDES, reversed(SIDES), strict=True)):
+            of_senders = rng.normal(size=(2, getattr(graph, f"n_{other}s"))).astype(np.float32)
+            expected = np.zeros((2, getattr(graph, f"n_{side}s")))
+            for number, end in enumerate(ends):
+                expected[:, end[axis]] += on_edges[:, number] * of_senders[:, end[1 - axis]]
+            of_senders = torch.as_tensor(of_senders)
+            assert_allclose(carry(of_senders, side), expected, rtol=1e-5, atol=1e-5)
+            at_ends = edges.take(edges.at_ends(of_senders, other).expand_as(placed))
+            assert_allclose(at_ends, of_senders[:, [end[1 - axis] for end in ends]])
         models, datasets = rng.normal(size=(2, graph.n_models, 3)), rng.normal(size=(2, graph.n_datasets, 3))
         product = edges.take(edges.product(torch.as_tensor(models), torch.as_tensor(datasets)))
         assert_allclose(product, np.stack([(models[:, i] * datasets[:, j]).sum(-1) for i, j in ends], axis=1))
@@ -143,6 +155,46 @@ class TestLayouts:
 
         assert layout(8, 8, 0.2) is DenseEdges
         assert layout(300, 200, 0.01) is SparseEdges
+
+
+class TestLosses:
+    @pytest.mark.parametrize("rank_weight", [0.0, 0.7])
+    @pytest.mark.parametrize("loss", ["huber", "squared_error"])
+    @pytest.mark.parametrize("layout", [DenseEdges, SparseEdges])
+    def test_values_and_derivatives_are_those_of_the_formula(self, layout, loss, rank_weight, encoded):
+        """The formula edge by edge, in double precision, differentiated by torch; one member is asked nothing."""
+        weights = np.random.default_rng(1).uniform(0.2, 3.0, len(encoded))
+        pairs = read_pairs(TransferabilityGAT(), encoded, sample_weight=weights, reset=True, scores=True)
+        graph = build_graph(pairs)
+        edges = layout(graph, "cpu")
+        generator = make_generator(0, "cpu")
+        out, target = torch.randn((2, 3, graph.n_edges), generator=generator, dtype=torch.float64)
+        asked = torch.rand((3, graph.n_edges), generator=generator) < 0.4
+        asked[2] = False
+        given = edges.place(out).requires_grad_()
+        found = losses_of(edges, given, edges.place(target), edges.place(asked.float()) > 0, loss, rank_weight)
+        pulls = torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)
+        (found * pulls).sum().backward()
+
+        out.requires_grad_()
+        datasets = torch.as_tensor(graph.edge_datasets)
+        expected = []
+        for values, truth, rows in zip(out, target, asked, strict=True):
+            weight = torch.as_tensor(graph.weights / graph.weights.mean())[rows]
+            off, of = (values - truth)[rows], datasets[rows]
+            single = 0.5 * off**2
+            if loss == "huber":
+                single = torch.where(off.abs() <= 0.5, single, 0.5 * (off.abs() - 0.25))
+            value = (weight * single).sum()
+            for dataset in of.unique():
+                own, its = off[of == dataset], weight[of == dataset]
+                value = value + rank_weight * 0.5 * (its * (own - (its * own).sum() / its.sum()) ** 2).sum()
+            expected.append(value / weight.sum().clamp(min=1e-9))
+        expected = torch.stack(expected)
+        (expected * pulls).sum().backward()
+        assert_allclose(to_numpy(found), to_numpy(expected), rtol=1e-6, atol=1e-9)
+        assert found[2] == 0
+        assert_allclose(to_numpy(edges.take(given.grad)), to_numpy(out.grad), rtol=1e-5, atol=1e-9)
 
 
 def terms_of(network, inputs, target, visible):

@@ -11,7 +11,7 @@ import warnings
 import torch
 import torch.nn.functional as nnf
 
-from .messages import HIDDEN_LOGIT, SLOPE, DenseMessages, SparseMessages, add_up, matrix, pick
+from .messages import HIDDEN_LOGIT, OTHER, SLOPE, DenseMessages, SparseMessages, add_up, matrix, pick
 from .runtime import as_tensor
 
 #: A table may have this many times more cells than there are edges before lists are the better layout.
@@ -75,14 +75,25 @@ class DenseEdges(_AllEdges):
         """A function of the sum of the vectors at the two ends."""
         return function(of_models[..., :, None, :] + of_datasets[..., None, :, :])
 
+    def at_ends(self, values, side):
+        """The values of the nodes of a side on their edges, in a shape that goes with a tensor on the edges."""
+        return values[..., None] if side == "model" else values[..., None, :]
+
+    def sum(self, values):
+        """The sum over all edges."""
+        return values.sum((-2, -1))
+
     def total(self, values, side):
         """The sum at each model or each dataset."""
         return values.sum(-1 if side == "model" else -2)
 
-    def carry(self, values, of_senders, side):
-        """The sum at each receiver of what its senders have, times the values on the edges."""
-        sent = of_senders[..., None, :] if side == "model" else of_senders[..., None]
-        return self.total(values * sent, side)
+    def carrying(self, values):
+        """A function of what senders have and of a side: the sum at each receiver, times the values on the edges."""
+
+        def carry(of_senders, side):
+            return self.total(values * self.at_ends(of_senders, OTHER[side]), side)
+
+        return carry
 
     def attention(self, side, query, key, slopes, residual, visible):
         """Attention weights on the edges, normalised at each receiver; zero on hidden edges."""
@@ -112,6 +123,7 @@ class SparseEdges(_AllEdges):
         self.present = torch.ones(graph.n_edges, dtype=torch.bool, device=device)
         self.device = device
         self.order = torch.argsort(self.ends["model"], stable=True).int()
+        self.senders = {"dataset": self.ends["model"], "model": self.ends["dataset"].index_select(0, self.order)}
         self.starts = {side: self._starts(side) for side in self.ends}
         with warnings.catch_warnings():
             # torch says once in a process that its sparse matrices are in beta.
@@ -124,10 +136,9 @@ class SparseEdges(_AllEdges):
 
     def _matrix(self, side, values):
         """The edges as a matrix with a row for each receiver of one side; the values in the order of the edges."""
-        if side == "dataset":
-            return matrix(self.starts[side], self.ends["model"], values, self.sizes["model"])
-        senders = self.ends["dataset"].index_select(0, self.order)
-        return matrix(self.starts[side], senders, values.index_select(0, self.order), self.sizes["dataset"])
+        if side == "model":
+            values = values.index_select(0, self.order)
+        return matrix(self.starts[side], self.senders[side], values, self.sizes[OTHER[side]])
 
     def multiply(self, side, values, dense):
         """Sums at the receivers of what the senders have, weighted on the edges: (b, e) and (b, s, d) to (b, r, d)."""
@@ -175,14 +186,26 @@ class SparseEdges(_AllEdges):
         """A function of the sum of the vectors at the two ends."""
         return function(of_models[..., self.ends["model"], :] + of_datasets[..., self.ends["dataset"], :])
 
+    def sum(self, values):
+        """The sum over all edges, without derivative."""
+        return self.over_all(values.sum(-1))
+
     def total(self, values, side):
         """The sum at each model or each dataset."""
         return self.over_all(_Total.apply(values, self, side))
 
-    def carry(self, values, of_senders, side):
-        """The sum at each receiver of what its senders have, times the values on the edges; without derivative."""
-        sent = self.at_ends(of_senders, "dataset" if side == "model" else "model")
-        return self.over_all(self.add_up(sent.mul_(values), side))
+    def carrying(self, values):
+        """A function of what senders have and of a side: the sum at each receiver, times the values on the edges.
+
+        Without derivative.
+        """
+        matrices = {side: [self._matrix(side, row) for row in values] for side in self.ends}
+
+        def carry(of_senders, side):
+            sums = [matrix @ row for matrix, row in zip(matrices[side], of_senders, strict=True)]
+            return self.over_all(torch.stack(sums))
+
+        return carry
 
     def attention(self, side, query, key, slopes, residual, visible):
         """Attention weights on the edges, normalised at each receiver; zero on hidden edges."""

@@ -36,21 +36,21 @@ def losses_of(edges, out, targets, supervised, loss, rank_weight):
 class _Losses(torch.autograd.Function):
     @staticmethod
     def forward(ctx, out, targets, supervised, edges, loss, rank_weight):
+        # Converted once: a product with truth values would make such a table of its own each time.
+        supervised = supervised.to(out.dtype)
         weights = supervised * edges.weights
-        of_models = edges.total(weights, "model")
-        mass = of_models.sum(-1).clamp(min=1e-9)
+        mass = edges.sum(weights).clamp_(min=1e-9)
         error = (out - targets).mul_(supervised)
         pull = error.clamp(-_DELTA, _DELTA) if loss == "huber" else error
         # The square within the bounds of the huber loss, and a straight line beyond.
-        losses = edges.total((error - 0.5 * pull).mul_(pull).mul_(weights), "model").sum(-1) / mass
+        losses = edges.sum((error - 0.5 * pull).mul_(pull).mul_(weights)) / mass
         if rank_weight:
             of_datasets = edges.total(error * weights, "dataset")
             of_datasets = of_datasets.div_(edges.total(weights, "dataset").clamp_(min=1e-9))
-            centred = edges.spread(torch.zeros_like(of_models), of_datasets).sub_(error).mul_(supervised).neg_()
-            ranking = edges.total(centred.square().mul_(weights), "model").sum(-1) / mass
-            losses = losses + 0.5 * rank_weight * ranking
+            centred = (error - edges.at_ends(of_datasets, "dataset")).mul_(supervised)
+            losses = losses + 0.5 * rank_weight * edges.sum(centred.square().mul_(weights)) / mass
             # The mean of a dataset moves with its errors, but the sum of what is relative to it stays zero.
-            pull = pull.add(centred, alpha=rank_weight)
+            pull = centred.mul_(rank_weight).add_(pull)
         ctx.edges = edges
         ctx.save_for_backward(pull, weights, mass)
         return losses
@@ -61,4 +61,5 @@ class _Losses(torch.autograd.Function):
         pull, weights, mass = ctx.saved_tensors
         # Each process has a part of the gradient of sums over all edges.
         gradient = ctx.edges.over_all(gradient) / mass
-        return pull * weights * gradient.reshape((-1,) + (1,) * (pull.ndim - 1)), None, None, None, None, None
+        gradient = gradient.reshape((-1,) + (1,) * (pull.ndim - 1))
+        return (pull * weights).mul_(gradient), None, None, None, None, None

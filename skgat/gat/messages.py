@@ -6,13 +6,13 @@ taken one by one: everything on the edges is a vector that is read and written i
 products of a sparse and a dense matrix.
 """
 
-__all__ = ["HIDDEN_LOGIT", "SLOPE", "DenseMessages", "SparseMessages", "add_up", "matrix", "pick"]
+__all__ = ["HIDDEN_LOGIT", "OTHER", "SLOPE", "DenseMessages", "SparseMessages", "add_up", "matrix", "pick"]
 
 import torch
 import torch.nn.functional as nnf
 from torch.autograd.function import once_differentiable
 
-_OTHER = {"model": "dataset", "dataset": "model"}
+OTHER = {"model": "dataset", "dataset": "model"}
 #: Of the rectifier in the attention, where it is negative.
 SLOPE = 0.2
 #: Brings the logits of hidden edges far below all others.
@@ -75,7 +75,7 @@ class DenseMessages:
         self.hidden = (1.0 - self.shown) * HIDDEN_LOGIT
         # What the residual and its size add to the logits of a head is a product of its slopes with this.
         self.slants = torch.stack([residual, residual.abs()], dim=1).flatten(2)
-        self.counts = {side: _Count(edges.total(self.shown[:, 0], side)) for side in _OTHER}
+        self.counts = {side: _Count(edges.total(self.shown[:, 0], side)) for side in OTHER}
 
     def hear(self, side, query, slopes, key, values, scored):
         """As :meth:`SparseMessages.hear`."""
@@ -136,7 +136,7 @@ class _HearTable(torch.autograd.Function):
         of_slopes = of_logits.flatten(2) @ messages.slants.mT if ctx.needs_input_grad[1] else None
         of_ends = {"model": of_logits.sum(-1), "dataset": of_logits.sum(-2)}
         of_values = own @ _by_sender(side, weights).mT
-        return of_ends[side], of_slopes, of_ends[_OTHER[side]], of_values, of_scored, None, None
+        return of_ends[side], of_slopes, of_ends[OTHER[side]], of_values, of_scored, None, None
 
 
 def _by_sender(side, table):
@@ -316,7 +316,7 @@ class _Hear(torch.autograd.Function):
             if found["slopes"] is not None:
                 found["slopes"][member, head, 0] = of_logits @ residual[side]
                 found["slopes"][member, head, 1] = of_logits @ residual[side].abs()
-            other = _OTHER[side]
+            other = OTHER[side]
             mass = mass.index_select(0, view.crossed[other])
             found["values"][member, head] = view.matrix(other, mass, len(own)) @ own[:, :width].contiguous()
             if scored is not None:

@@ -141,22 +141,24 @@ class BipartiteNetwork(nn.Module):
 
     def effects(self, target, visible, edges):
         """The mean and the shrunken additive effects, from visible edges alone."""
+        visible = visible.to(target.dtype)
         weights = visible * edges.weights
         mass = {side: edges.total(weights, side) for side in SIDES}
         all_mass = mass["model"].sum(-1).clamp(min=1e-9)
-        mean = edges.total(target * weights, "model").sum(-1) / all_mass
+        mean = edges.sum(target * weights) / all_mass
         effects = {side: torch.zeros_like(mass[side]) for side in SIDES}
         if self.config["additive"]:
             rest = (target - _on_edges(mean, target)) * weights
             rest = {side: edges.total(rest, side) for side in SIDES}
             mass = {side: mass[side] + SHRINKAGE[side] for side in SIDES}
+            carry = edges.carrying(weights)
             for _ in range(_EFFECT_SWEEPS):
                 for side, other in (("dataset", "model"), ("model", "dataset")):
-                    effects[side] = (rest[side] - edges.carry(weights, effects[other], side)) / mass[side]
-        explained = edges.spread(effects["model"], effects["dataset"]) + _on_edges(mean, target)
-        residual = (target - explained) * visible
-        spread = (edges.total(residual.square() * weights, "model").sum(-1) / all_mass).sqrt()
-        return mean, effects, residual / (_on_edges(spread, target) + 1e-3)
+                    effects[side] = (rest[side] - carry(effects[other], side)) / mass[side]
+        explained = edges.spread(effects["model"], effects["dataset"]).add_(_on_edges(mean, target))
+        residual = explained.neg_().add_(target).mul_(visible)
+        spread = (edges.sum(residual.square().mul_(weights)) / all_mass).sqrt()
+        return mean, effects, residual.div_(_on_edges(spread, target) + 1e-3)
 
     def encode(self, inputs, target, visible, shown=ALL_SHOWN):
         """The states of all nodes at all levels, with the additive effects.

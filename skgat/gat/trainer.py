@@ -15,6 +15,8 @@ from .runtime import as_tensor, make_generator, settle_threads, to_numpy
 #: At least this share of the edges is hidden in a step when scores travel along edges: an edge that is supervised
 #: must not be heard of, or the score would be an input to its own prediction.
 _LEAST_HIDDEN = 0.1
+#: A gradient longer than this, for each member, is shortened.
+_LONGEST = 5.0
 
 
 def _one_cycle(step, n_steps):
@@ -142,7 +144,8 @@ class Trainer:
     def epoch(self):
         """One step of the optimizer on freshly hidden edges; returns the loss."""
         settle_threads()
-        self.network.train()
+        if not self.network.training:
+            self.network.train()
         if self._hides:
             hidden = self.draw_hidden()
             visible, supervised = self.training & ~hidden, self.training & hidden
@@ -152,13 +155,18 @@ class Trainer:
         losses = self._loss(out, self.targets, supervised)
         self.vector.grad.zero_()
         self.inputs.edges.backward(losses.sum(), self.vector)
-        torch.nn.utils.clip_grad_norm_(self.vector, 5.0 * len(losses))
+        self._clip(_LONGEST * len(losses))
         if self.settings["schedule"]:
             pace = _one_cycle(len(self.losses), self.settings["max_iter"])
             self.optimizer.param_groups[0]["lr"] = self.settings["learning_rate"] * pace
         self.optimizer.step()
         self.losses.append(float(losses.detach().mean()))
         return self.losses[-1]
+
+    def _clip(self, longest):
+        """Shorten a gradient that is longer. torch's own function gathers lists of tensors first; here is one."""
+        gradient = self.vector.grad
+        gradient.mul_((longest / (torch.linalg.vector_norm(gradient) + 1e-6)).clamp_(max=1.0))
 
     def _all_in_training(self):
         return self.training.expand(self.config["n_estimators"], *self.training.shape[1:])
