@@ -388,7 +388,7 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         Returns
         -------
         scores : array of shape (n_rows, n_models)
-            In the order of ``graph_.models``.
+            In the order of ``models_``.
         std : array of shape (n_rows, n_models)
             Only if ``return_std``.
         """
