@@ -191,8 +191,8 @@ class SparseEdges(_AllEdges):
         return self.over_all(values.sum(-1))
 
     def total(self, values, side):
-        """The sum at each model or each dataset."""
-        return self.over_all(_Total.apply(values, self, side))
+        """The sum at each model or each dataset, without derivative."""
+        return self.over_all(self.add_up(values, side))
 
     def carrying(self, values):
         """A function of what senders have and of a side: the sum at each receiver, times the values on the edges.
@@ -241,17 +241,6 @@ class _Spread(torch.autograd.Function):
             ctx.edges.add_up(gradient, side) if needs else None
             for side, needs in zip(("model", "dataset"), needed, strict=False)
         ), None  # fmt: skip
-
-
-class _Total(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, values, edges, side):
-        ctx.edges, ctx.side = edges, side
-        return edges.add_up(values, side)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return ctx.edges.at_ends(gradient, ctx.side), None, None
 
 
 class _Inner(torch.autograd.Function):
