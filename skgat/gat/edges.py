@@ -4,7 +4,7 @@ A tensor "on the edges" has the shape ``(..., n_models, n_datasets)`` in the tab
 Both layouts offer the same operations with the same results, so that the network is written once.
 """
 
-__all__ = ["DenseEdges", "SparseEdges", "choose_layout"]
+__all__ = ["DenseEdges", "SparseEdges", "by_member", "choose_layout"]
 
 import warnings
 
@@ -24,6 +24,11 @@ def choose_layout(graph, device):
     cells = graph.n_models * graph.n_datasets
     layout = DenseEdges if cells <= min(_MOST_CELLS, _SPARSITY * graph.n_edges + 2**14) else SparseEdges
     return layout(graph, device)
+
+
+def by_member(values, like):
+    """One value a member, shaped to go with a tensor on the edges."""
+    return values.reshape((-1,) + (1,) * (like.ndim - 1))
 
 
 class _AllEdges:

@@ -8,6 +8,8 @@ __all__ = ["losses_of"]
 import torch
 from torch.autograd.function import once_differentiable
 
+from .edges import by_member
+
 #: Errors beyond this count in proportion to their size with the huber loss.
 _DELTA = 0.5
 
@@ -61,5 +63,4 @@ class _Losses(torch.autograd.Function):
         pull, weights, mass = ctx.saved_tensors
         # Each process has a part of the gradient of sums over all edges.
         gradient = ctx.edges.over_all(gradient) / mass
-        gradient = gradient.reshape((-1,) + (1,) * (pull.ndim - 1))
-        return (pull * weights).mul_(gradient), None, None, None, None, None
+        return (pull * weights).mul_(by_member(gradient, pull)), None, None, None, None, None

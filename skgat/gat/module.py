@@ -11,6 +11,7 @@ import torch.nn.functional as nnf
 from torch import nn
 
 from ..graph import SIDES
+from .edges import by_member
 from .runtime import as_tensor, dropout
 
 #: Every member sees all features.
@@ -148,17 +149,17 @@ class BipartiteNetwork(nn.Module):
         mean = edges.sum(target * weights) / all_mass
         effects = {side: torch.zeros_like(mass[side]) for side in SIDES}
         if self.config["additive"]:
-            rest = (target - _on_edges(mean, target)) * weights
+            rest = (target - by_member(mean, target)) * weights
             rest = {side: edges.total(rest, side) for side in SIDES}
             mass = {side: mass[side] + SHRINKAGE[side] for side in SIDES}
             carry = edges.carrying(weights)
             for _ in range(_EFFECT_SWEEPS):
                 for side, other in (("dataset", "model"), ("model", "dataset")):
                     effects[side] = (rest[side] - carry(effects[other], side)) / mass[side]
-        explained = edges.spread(effects["model"], effects["dataset"]).add_(_on_edges(mean, target))
+        explained = edges.spread(effects["model"], effects["dataset"]).add_(by_member(mean, target))
         residual = explained.neg_().add_(target).mul_(visible)
         spread = (edges.sum(residual.square().mul_(weights)) / all_mass).sqrt()
-        return mean, effects, residual.div_(_on_edges(spread, target) + 1e-3)
+        return mean, effects, residual.div_(by_member(spread, target) + 1e-3)
 
     def encode(self, inputs, target, visible, shown=ALL_SHOWN):
         """The states of all nodes at all levels, with the additive effects.
@@ -215,7 +216,7 @@ class BipartiteNetwork(nn.Module):
         edges = inputs.edges
         models, datasets = terms["model"], terms["dataset"]
         out = edges.spread(models[..., 0], datasets[..., 0])
-        out = out + _on_edges(mean + self.decode["offset"], out)
+        out = out + by_member(mean + self.decode["offset"], out)
         if self.config["decoder"] == "bilinear":
             out = out + edges.product(models[..., 1:], datasets[..., 1:])
         elif self.config["decoder"] == "mlp":
@@ -259,11 +260,6 @@ class BipartiteNetwork(nn.Module):
                 weights = inputs.edges.attention(side, query, key, slopes, residual, visible)
                 found.append((side, number, inputs.edges.take(weights)))
         return found
-
-
-def _on_edges(values, like):
-    """One value a member, shaped to go with a tensor on the edges."""
-    return values.reshape((-1,) + (1,) * (like.ndim - 1))
 
 
 class HomogeneousNetwork(nn.Module):
@@ -344,7 +340,7 @@ class HomogeneousNetwork(nn.Module):
     def predict_edges(self, inputs, mean, terms, shown=1.0):
         """The prediction on every edge."""
         out = inputs.edges.spread(terms["model"][..., 0], terms["dataset"][..., 0])
-        return torch.sigmoid(out + _on_edges(self.decode["offset"], out))
+        return torch.sigmoid(out + by_member(self.decode["offset"], out))
 
     forward = BipartiteNetwork.forward
 

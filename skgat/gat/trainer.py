@@ -8,6 +8,7 @@ import math
 import numpy as np
 import torch
 
+from .edges import by_member
 from .losses import losses_of
 from .module import Inputs, make_network
 from .runtime import as_tensor, make_generator, settle_threads, to_numpy
@@ -134,7 +135,7 @@ class Trainer:
     def draw_hidden(self):
         """Which edges each member is not told of in this step."""
         share = self._share_hidden()
-        hidden = self.inputs.edges.draw(self._uniform) < share.reshape((-1,) + (1,) * (self.training.ndim - 1))
+        hidden = self.inputs.edges.draw(self._uniform) < by_member(share, self.training)
         sizes, whole = self.inputs.sizes, self.settings["node_dropout"]
         if whole:
             lost = {side: (self._uniform(sizes[side]) < whole).float() for side in sizes}
