@@ -4,6 +4,7 @@ __all__ = ["choose_strengths"]
 
 import numpy as np
 import torch
+from scipy.optimize import minimize
 from torch.autograd.function import once_differentiable
 
 from ..records import ROLES
@@ -22,6 +23,11 @@ _LENGTH = 1.0
 _EXCERPTS = 4
 _MOST_RECORDS = 250
 _MOST_STEPS = 15
+_MOST_TRIALS = 20
+#: The first step has this length, in logarithms.
+_FIRST_STEP = 2.0
+#: A step that gains less, relative to all that is lost, is the last.
+_LEAST_GAIN = 1e-4
 #: What a step by a factor e away from the start costs, over the number of datasets: what is to be learned is how the
 #: records of one dataset speak of another, and that can be seen as often as there are datasets in an excerpt.
 _PRIOR = 0.25
@@ -50,7 +56,6 @@ def choose_strengths(graph, features, target, seed):
     rng = np.random.default_rng(seed)
     widths = [features[role].shape[1] for role in ROLES]
     start = np.log([_START[name] for name in COMPONENTS] + [_NOISE] + [_LENGTH] * (len(ROLES) + sum(widths)))
-    logs = as_tensor(start, "cpu", torch.float64).requires_grad_(True)
     n_datasets = min(graph.n_datasets, _MOST_DATASETS)
     price = np.full(len(start), _PRIOR / n_datasets)
     # That one feature matters more than another can only be told by many datasets.
@@ -59,19 +64,18 @@ def choose_strengths(graph, features, target, seed):
         whole = graph.n_edges <= 2 * _MOST_RECORDS
         excerpts = [np.arange(graph.n_edges)] if whole else [_excerpt(graph, rng) for _ in range(_EXCERPTS)]
         parts = [_Excerpt(graph, features, target, edges) for edges in excerpts]
-        optimizer = torch.optim.LBFGS(
-            [logs], max_iter=_MOST_STEPS, line_search_fn="strong_wolfe", tolerance_change=1e-4
-        )
 
-        def closure():
-            optimizer.zero_grad()
+        def loss_at(point):
+            logs = as_tensor(point * _FIRST_STEP, "cpu", torch.float64).requires_grad_(True)
             errors = sum(part.error(logs) for part in parts) / len(parts)
             loss = errors + (logs.new_tensor(price) * (logs - logs.new_tensor(start)).square()).sum()
             loss.backward()
-            return loss
+            return loss.item(), to_numpy(logs.grad) * _FIRST_STEP
 
-        optimizer.step(closure)
-    variances, noise, lengths = _split(logs.detach(), widths)
+        # That of torch would import a compiler, which takes seconds. The first step of this one is of length one.
+        limits = {"maxiter": _MOST_STEPS, "maxfun": _MOST_TRIALS, "ftol": _LEAST_GAIN}
+        found = minimize(loss_at, start / _FIRST_STEP, jac=True, method="L-BFGS-B", options=limits).x * _FIRST_STEP
+    variances, noise, lengths = _split(as_tensor(found, "cpu", torch.float64), widths)
     lengths = {role: to_numpy(length) for role, length in lengths.items()}
     return Strengths(to_numpy(variances), float(noise), lengths)
 

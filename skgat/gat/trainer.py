@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import torch
+from torch.optim.adamw import adamw
 
 from .edges import by_member
 from .losses import losses_of
@@ -112,15 +113,33 @@ class Trainer:
         return edges.place(as_tensor(chosen, self.device).reshape(-1, chosen.shape[-1])) > 0
 
     def _start_optimizer(self):
-        settings = self.settings
         self.vector = _as_one(self.network.parameters())
-        self.optimizer = torch.optim.AdamW(
+        self.moments = {name: torch.zeros_like(self.vector.detach()) for name in ("exp_avg", "exp_avg_sq")}
+        self.moments["step"] = torch.zeros((), dtype=torch.float32, device=self.device)
+
+    @torch.no_grad()
+    def _step(self):
+        """One step of AdamW: torch's own function, for its class imports a compiler, which takes seconds."""
+        settings, moments = self.settings, self.moments
+        adamw(
             [self.vector],
-            lr=settings["learning_rate"],
-            weight_decay=settings["weight_decay"],
-            betas=(0.9, 0.98) if settings["schedule"] else (0.9, 0.999),
+            [self.vector.grad],
+            [moments["exp_avg"]],
+            [moments["exp_avg_sq"]],
+            [],
+            [moments["step"]],
             fused=self.device.type in ("cpu", "cuda"),
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.98 if settings["schedule"] else 0.999,
+            lr=settings["learning_rate"] * self._pace(),
+            weight_decay=settings["weight_decay"],
+            eps=1e-8,
+            maximize=False,
         )
+
+    def _pace(self):
+        return _one_cycle(len(self.losses), self.settings["max_iter"]) if self.settings["schedule"] else 1.0
 
     def _share_hidden(self):
         most = self.settings["edge_dropout"]
@@ -157,10 +176,7 @@ class Trainer:
         self.vector.grad.zero_()
         self.inputs.edges.backward(losses.sum(), self.vector)
         self._clip(_LONGEST * len(losses))
-        if self.settings["schedule"]:
-            pace = _one_cycle(len(self.losses), self.settings["max_iter"])
-            self.optimizer.param_groups[0]["lr"] = self.settings["learning_rate"] * pace
-        self.optimizer.step()
+        self._step()
         self.losses.append(float(losses.detach().mean()))
         return self.losses[-1]
 
@@ -206,7 +222,7 @@ class Trainer:
     def state(self):
         """All that training needs to go on from here, as arrays by name."""
         state = {f"network/{name}": to_numpy(value) for name, value in self.network.state_dict().items()}
-        state |= {f"optimizer/{name}": to_numpy(value) for name, value in self.optimizer.state[self.vector].items()}
+        state |= {f"optimizer/{name}": to_numpy(value) for name, value in self.moments.items()}
         for name, value in (self.best_state or {}).items():
             state[f"best/{name}"] = to_numpy(value)
         state["generator"] = to_numpy(self.generator.get_state())
@@ -227,24 +243,15 @@ class Trainer:
         losses, scores = (np.asarray(state[name], dtype=float).tolist() for name in ("losses", "scores"))
         generator = make_generator(0, self.device)
         generator.set_state(torch.as_tensor(state["generator"]))
-        moments = self._moments(state)
+        moments = _group(state, "optimizer", self.moments, self.device)
+        if moments is None:
+            raise ValueError("it has no moments of the weights")
         # Whatever can be wrong with a state has been found by now.
         self.network.load_state_dict(network)
-        self.generator, self.losses, self.scores = generator, losses, scores
+        self.generator, self.losses, self.scores, self.moments = generator, losses, scores, moments
         self.best_state, self.best_score = best, max((s for s in scores if s == s), default=-float("inf"))
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": {0: moments} if moments else {}, "param_groups": groups})
-
-    def _moments(self, state):
-        """What the optimizer remembers of the weights; nothing before the first step."""
-        known = {"step": (), "exp_avg": self.vector.shape, "exp_avg_sq": self.vector.shape}
-        if not any(f"optimizer/{name}" in state for name in known):
-            return {}
-        if any(state[f"optimizer/{name}"].shape != shape for name, shape in known.items()):
-            raise ValueError("the optimizer's moments have other shapes")
-        return {name: as_tensor(state[f"optimizer/{name}"], self.device) for name in known}
 
     def finalize(self):
         """Drop the optimizer and what else only training needs."""
-        self.optimizer = self.best_state = None
+        self.moments = self.best_state = None
         self.network.eval()
