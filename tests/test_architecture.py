@@ -235,6 +235,16 @@ def test_public_names_load_no_torch():
     assert _fresh(code) == []
 
 
+def test_a_fit_loads_no_compiler():
+    code = (
+        "import sys, skgat\n"
+        "records = skgat.datasets.load_vision_zoo().records[['model', 'dataset', 'score']]\n"
+        "skgat.TransferabilityGAT(max_iter=2).fit(records)\n"
+        "print(*({'torch._dynamo', 'torch._inductor'} & set(sys.modules)), 'torch' in sys.modules)"
+    )
+    assert _fresh(code) == ["True"]
+
+
 def test_names_of_the_package():
     assert len(set(skgat.__all__)) == len(skgat.__all__)
     assert set(skgat.__all__) <= set(dir(skgat))
