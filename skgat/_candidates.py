@@ -94,24 +94,32 @@ def _shortlist(knowledge, datasets, request):
     are predicted one by one, so that scores and ties are what they would be without a shortlist.
     """
     regressor, k = knowledge.regressor, request.k
-    if k is None or request.strategy != "mean" or request.exclude_known or not hasattr(regressor, "predict_all"):
+    if k is None or request.strategy != "mean" or not hasattr(regressor, "predict_all"):
         return None
     known = getattr(regressor, "models_", ())
     if len(known) < max(_MANY_MODELS, 2 * k):
         return None
-    anybody = Entities(as_ids(known[:1]), pd.DataFrame(index=[0]))
-    rows = pair_up(datasets, anybody, knowledge)
+    rows = pair_up(datasets, _bare(known[:1]), knowledge)
+    everybody = _bare(known) if request.exclude_known else None
     chosen = np.zeros(len(known), dtype=bool)
     step = max(_MOST_SCORES // len(known), 1)
     for start in range(0, len(rows), step):
+        part = slice(start, start + step)
         with warnings.catch_warnings():
             # What is to be said of the datasets is said when the pairs are predicted.
             warnings.simplefilter("ignore", UnknownEntityWarning)
-            table = regressor.predict_all(knowledge.transform(rows.iloc[start : start + step]))
-        for scores in table:
-            last = np.partition(scores, -k)[-k]
-            chosen |= scores >= last - np.dot(_OFF_BY, (np.ptp(scores), np.abs(scores).max()))
+            table = regressor.predict_all(knowledge.transform(rows.iloc[part]))
+        off_by = np.column_stack([np.ptp(table, axis=1), np.abs(table).max(axis=1)]) @ _OFF_BY
+        if everybody is not None:
+            tried = _known(datasets.take(part), everybody, knowledge, None).reshape(table.shape)
+            table = np.where(tried, -np.inf, table)
+        for scores, off in zip(table, off_by, strict=True):
+            chosen |= scores >= np.partition(scores, -k)[-k] - off
     return as_ids(known[chosen]) if 2 * chosen.sum() <= len(known) else None
+
+
+def _bare(ids):
+    return Entities(as_ids(ids), pd.DataFrame(index=range(len(ids))))
 
 
 def _read_models(models, knowledge):
@@ -195,22 +203,24 @@ def _predict(knowledge, regressor, pairs, request):
 def _known(datasets, models, knowledge, context):
     """Which of the pairs have a score already."""
     known = np.zeros((len(datasets), len(models)), dtype=bool)
-    sources = [] if knowledge.pairs is None else [knowledge.pairs]
-    if knowledge.pairs is None:
-        seen = knowledge.ids["dataset"]
-        met = None if seen is None else datasets.ids[lookup_ids(seen, datasets.ids) >= 0]
-        if met is None or len(met):
+    sources = []
+    seen = knowledge.ids["dataset"]
+    met = None if seen is None else datasets.ids[lookup_ids(seen, datasets.ids) >= 0]
+    if met is None or len(met):
+        if knowledge.pairs is None:
             which = "" if met is None else f" with dataset {met[0]!r}"
             raise ValueError(
                 "exclude_known=True needs a recommender that remembers the pairs it was fitted on, but no step of this "
                 f"one does; it cannot tell which models were tried{which}."
             )
+        sources.append(knowledge.pairs)
     if context is not None:
         sources.append(tuple(as_ids(context[knowledge.names[role]]) for role in ("model", "dataset")))
     for of_models, of_datasets in sources:
-        row, column = lookup_ids(datasets.ids, of_datasets), lookup_ids(models.ids, of_models)
-        asked = (row >= 0) & (column >= 0)
-        known[row[asked], column[asked]] = True
+        row = lookup_ids(datasets.ids, of_datasets)
+        asked = row >= 0
+        row, column = row[asked], lookup_ids(models.ids, of_models[asked])
+        known[row[column >= 0], column[column >= 0]] = True
     return known.ravel()
 
 

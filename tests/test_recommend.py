@@ -426,7 +426,23 @@ class TestManyModels:
         monkeypatch.undo()
         assert_frame_equal(short, recommend(zoo, asked, k=2))
 
-    @pytest.mark.parametrize("arguments", [{"k": None}, {"k": 31}, {"exclude_known": True}])
+    @pytest.mark.parametrize("tried", [15, 58])
+    def test_known_pairs_are_left_out(self, history, asked, tried, looked_at, monkeypatch):
+        """The first are among those that are left; where fewer are left than asked for, all are looked at."""
+        first = asked.iloc[0]
+        of_first = history.drop_duplicates("model").sort_values("score").tail(tried).assign(**first)
+        rows = pd.concat([history[history["dataset"] != first["dataset"]], of_first], ignore_index=True)
+        zoo = make_pipeline(MetadataEncoder(), TransferSpaceRegressor(n_components=2, random_state=0)).fit(rows)
+        short = recommend(zoo, asked, k=4, exclude_known=True)
+        assert looked_at[0] == 1
+        assert looked_at[1] <= 30 if tried == 15 else looked_at[1] == 60
+        monkeypatch.undo()
+        assert_frame_equal(short, recommend(zoo, asked, k=4, exclude_known=True))
+        pairs = set(zip(rows["model"], rows["dataset"], strict=True))
+        assert not pairs & set(zip(short["model"], short["dataset"], strict=True))
+        assert (short["dataset"] == first["dataset"]).sum() == min(4, 60 - tried)
+
+    @pytest.mark.parametrize("arguments", [{"k": None}, {"k": 31}])
     def test_otherwise_all_of_them_are(self, zoo, asked, arguments, looked_at):
         recommend(zoo, asked, **arguments)
         assert looked_at == [60]
