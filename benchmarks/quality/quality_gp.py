@@ -22,6 +22,8 @@ _START = {
     "features_x_labels": 0.05, "noise": 0.2, "model_width": 1.0, "dataset_width": 1.0,
 }  # fmt: skip
 _PRIOR_SPREAD = 2.0
+#: How far from one the search may go, in logarithms: further out rounding leaves no matrix positive.
+_FARTHEST = 8.0
 _JITTER = 1e-6
 #: What has metadata, and so a width of its own.
 _WIDTHS = ("model", "dataset")
@@ -209,9 +211,9 @@ def _maximise(loss, max_iter):
 
     def step():
         search.zero_grad()
-        value = loss(logs) + 0.5 * ((logs - start) / _PRIOR_SPREAD).square().sum()
+        value = loss(logs.clamp(-_FARTHEST, _FARTHEST)) + 0.5 * ((logs - start) / _PRIOR_SPREAD).square().sum()
         value.backward()
         return value
 
     search.step(step)
-    return logs.detach()
+    return logs.detach().clamp(-_FARTHEST, _FARTHEST)
