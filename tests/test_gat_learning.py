@@ -5,12 +5,14 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import spearmanr
 
 from skgat import MetadataEncoder, TransferabilityGAT
 from skgat.baselines import BiasRegressor
 from skgat.datasets import load_vision_zoo, make_transfer_records
 from skgat.exceptions import UnknownEntityWarning
+from skgat.gat import prediction
 from skgat.metrics import pearson, spearman
 
 FAST = {"max_iter": 150, "hidden_dim": 16, "n_estimators": 2, "random_state": 0}
@@ -188,6 +190,58 @@ def test_unknown_datasets_are_less_certain_than_known_pairs(planted):
     assert all((std > 0).all() for std in stds.values())
     assert stds["dataset"].mean() > known.mean()
     assert stds["both"].mean() > known.mean()
+
+
+@pytest.fixture(scope="module")
+def zoo():
+    """Scores that are no shares of one, so that no limit bends them; ten of 30 models are unknown."""
+    zoo = make_transfer_records(30, 12, fill=1.0, metadata_share=0.9, n_pair_features=0, random_state=0)
+    records = zoo.records.assign(score=1_000 * zoo.records["score"])
+    new = records["model"].isin(records["model"].unique()[::3])
+    encoder = MetadataEncoder().fit(records[~new])
+    return encoder.transform(records[~new]), encoder.transform(records[new])
+
+
+class TestReach:
+    """Predictions for unknown models lie as far apart as the features tell, though networks say less of them."""
+
+    PARAMS = FAST | {"feature_dropout": 0.4, "forest_weight": 0.0, "max_iter": 30}
+
+    def both(self, zoo, monkeypatch, **params):
+        """Predictions and deviations for unknown models, as they are and without being stretched."""
+        gat = TransferabilityGAT(**self.PARAMS | params).fit(zoo[0])
+        found = gat.predict(zoo[1], return_std=True)
+        known = gat.predict(zoo[0])
+        monkeypatch.setattr(prediction, "_reach", lambda *_: 1.0)
+        assert_array_equal(gat.predict(zoo[0]), known)
+        return found, gat.predict(zoo[1], return_std=True)
+
+    def apart(self, frame, values):
+        """Relative to the other models on the dataset."""
+        return values - pd.Series(values).groupby(frame["dataset"].to_numpy()).transform("mean").to_numpy()
+
+    @pytest.mark.parametrize(
+        ("params", "factor"),
+        [
+            ({}, 1 / (1 - 0.5 * 0.4)),
+            ({"kernel_weight": 0.0}, 1 / 0.6),
+            ({"kernel_weight": 1.0}, 1.0),
+            ({"forest_weight": 0.5}, 1 / (1 - 0.25 * 0.4)),
+            ({"forest_weight": 1.0}, 1.0),
+            ({"feature_dropout": 0.0}, 1.0),
+            ({"target_transform": "none"}, 1.0),
+        ],
+    )
+    def test_by_hand(self, zoo, monkeypatch, params, factor):
+        (values, std), (plain, plain_std) = self.both(zoo, monkeypatch, **params)
+        assert_allclose(self.apart(zoo[1], values), factor * self.apart(zoo[1], plain), rtol=1e-6, atol=1e-6)
+        assert (std > plain_std).all() if factor > 1 else (std == plain_std).all()
+
+    def test_brings_them_closer_to_the_truth(self, zoo, monkeypatch):
+        truth = self.apart(zoo[1], zoo[1]["score"].to_numpy())
+        found = [self.apart(zoo[1], values) for values, _ in self.both(zoo, monkeypatch, feature_dropout="auto")]
+        off, plain_off = (np.mean((values - truth) ** 2) for values in found)
+        assert off < 0.95 * plain_off
 
 
 def test_heavier_rows_pull():

@@ -286,6 +286,15 @@ def test_level_and_spread_of_an_unknown_dataset_follow_its_features():
     assert_allclose(known_spread, scale.spreads[4])
 
 
+def test_the_spread_that_is_expected_of_an_unknown_dataset_is_the_mean_of_the_others():
+    rng = np.random.default_rng(0)
+    frame = table({i: (1 + 3 * (i % 2)) * rng.normal(size=30) for i in range(40)})
+    _, scale = fit_target("zscore", make_graph(frame), np.zeros((40, 0)))
+    _, spread, _ = scale.of_datasets(np.array([-1]), np.zeros((1, 0)))
+    assert spread[0] == pytest.approx(scale.spreads.mean(), rel=0.02)
+    assert spread[0] > 1.2 * np.exp(np.log(scale.spreads).mean())
+
+
 class TestFewScores:
     """Levels that are told by the scores of a dataset and by its features."""
 

@@ -46,6 +46,8 @@ def predict_pairs(estimator, X, ranking=False):
     case = 1 * (codes["dataset"] < 0) + 2 * (codes["model"] < 0)
     if estimator.forest_ is not None:
         _add_trees(estimator.forest_, case, codes["dataset"], scaled, values, variance)
+    reach = np.array([_reach(estimator, name) for name in CASES])[case]
+    values, variance = values * reach, variance * reach**2
     noise = estimator.ranking_noise_ if ranking else estimator.noise_
     error = np.array([noise[name] for name in CASES])[case] ** 2
     for side in SIDES:
@@ -155,6 +157,20 @@ def _add_trees(forests, case, datasets, scaled, values, variance):
         said = forest.predict({role: scaled[role][rows] for role in ROLES}, datasets[rows])
         values[rows] += forest.share * (said - values[rows])
         variance[rows] *= (1.0 - forest.share) ** 2
+
+
+def _reach(estimator, case):
+    """What predictions of the case are multiplied by, so that unknown models lie as far apart as others.
+
+    In a share of the steps networks see no features of models, and from the features of an unknown model they say by
+    that share too little. What they say besides stays in the same order when all of it is stretched. The average model
+    is at zero where datasets have scales of their own; elsewhere nobody knows where it is.
+    """
+    if case not in ("model", "both") or not estimator.target_scale_.within_datasets:
+        return 1.0
+    config, forest = estimator.network_.config, (estimator.forest_ or {}).get(case)
+    of_networks = (1.0 - config["kernel_weight"]) * (1.0 if forest is None else 1.0 - forest.share)
+    return 1.0 / (1.0 - of_networks * config["blank_model"])
 
 
 def _unlisted(network, datasets):

@@ -23,7 +23,7 @@ _LENGTH = 1.0
 _EXCERPTS = 4
 _MOST_RECORDS = 250
 _MOST_STEPS = 15
-_MOST_TRIALS = 20
+_MOST_TRIALS = 12
 #: The first step has this length, in logarithms.
 _FIRST_STEP = 2.0
 #: A step that gains less, relative to all that is lost, is the last.

@@ -49,7 +49,7 @@ class TargetScale:
         How far the level of a dataset may be off for want of scores, beyond what is usual among the records: that is
         part of the errors on records that were held out.
     placement : Placement or None
-        Level and log spread of an unknown dataset from its features.
+        Level and spread, as a logarithm, of an unknown dataset from its features.
     """
 
     kind: str
@@ -62,6 +62,11 @@ class TargetScale:
     spreads: np.ndarray
     level_errors: np.ndarray
     placement: Placement | None
+
+    @property
+    def within_datasets(self):
+        """Whether the target is about the order within datasets: the average model is at zero on each."""
+        return self.kind in _WITHIN_DATASETS
 
     def of_datasets(self, codes, features):
         """Level and spread of the dataset of each pair, and how far off the level may be.
@@ -119,7 +124,7 @@ class TargetScale:
         """
         guess = values * other.scale + other.center
         unit = self.scale or 1.0
-        if self.kind not in _WITHIN_DATASETS:
+        if not self.within_datasets:
             return target - (guess - self.center) / unit
         codes = graph.edge_datasets
         level = np.where(known, other.levels[codes], self.levels[codes])
@@ -231,6 +236,10 @@ def _placed_moments(graph, features):
     seen = n_records > 0
     own = np.column_stack([levels, np.log(spreads)])[seen]
     placement, expected, trust = place(features[seen], own)
+    # What is to be expected of an unknown spread is its mean, which is more than its logarithm's tells: the average of
+    # the factors by which those of other datasets were missed makes up for it.
+    missed = np.mean(np.exp(own[:, 1] - expected[:, 1]))
+    placement = replace(placement, constants=placement.constants + [0.0, np.log(missed)])
     # How far a few scores may be off; they say all of a dataset on which every model was tried.
     missing = (1.0 - n_records[seen] / graph.n_models) / n_records[seen]
     noise = np.column_stack([_REST * spreads[seen] ** 2 * missing, _LOG_SPREAD_NOISE * missing])
