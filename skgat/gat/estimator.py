@@ -73,6 +73,7 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         drawn on its own. A prediction is the same mixture: this share of it comes from the records alone. It keeps
         a handful of datasets from being told apart by chance differences of their metadata, so ``"auto"`` is
         15 / (15 + n) with n the number of datasets (for the features of models, of models if they are fewer).
+        Predictions for unknown models, which would lie too close together for it, are spread out in the same order.
     edge_dropout : float, default=0.7
         Each step hides a random share of the edges, up to this one, and learns to predict them. At least a tenth is
         hidden as long as scores travel along edges, because an edge must not tell its own score.
