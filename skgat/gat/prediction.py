@@ -44,10 +44,11 @@ def predict_pairs(estimator, X, ranking=False):
         rows = slice(start, start + _BLOCK)
         values[rows], variance[rows] = predict_of_terms(estimator, ends, rows, scaled["pair"][rows])
     case = 1 * (codes["dataset"] < 0) + 2 * (codes["model"] < 0)
-    if estimator.forest_ is not None:
-        _add_trees(estimator.forest_, case, codes["dataset"], scaled, values, variance)
-    reach = np.array([_reach(estimator, name) for name in CASES])[case]
-    values, variance = values * reach, variance * reach**2
+    if (codes["model"] < 0).any():
+        if estimator.forest_ is not None:
+            _add_trees(estimator.forest_, case, codes["dataset"], scaled, values, variance)
+        reach = np.array([_reach(estimator, name) for name in CASES])[case]
+        values, variance = values * reach, variance * reach**2
     noise = estimator.ranking_noise_ if ranking else estimator.noise_
     error = np.array([noise[name] for name in CASES])[case] ** 2
     for side in SIDES:
@@ -162,9 +163,10 @@ def _add_trees(forests, case, datasets, scaled, values, variance):
 def _reach(estimator, case):
     """What predictions of the case are multiplied by, so that unknown models lie as far apart as others.
 
-    In a share of the steps networks see no features of models, and from the features of an unknown model they say by
-    that share too little. What they say besides stays in the same order when all of it is stretched. The average model
-    is at zero where datasets have scales of their own; elsewhere nobody knows where it is.
+    In a share of the steps networks see no features of models, and of an unknown model they say by that share too
+    little. All that is said of it is stretched to make up for it, so that the order stays what the shares of networks,
+    regression and trees make it. The average model is at zero where datasets have scales of their own; elsewhere
+    nobody knows where it is.
     """
     if case not in ("model", "both") or not estimator.target_scale_.within_datasets:
         return 1.0
