@@ -183,7 +183,7 @@ def _judge(estimator, task, folds, predictions, kernel, seed):
     trial = try_folds(graph, task.target, task.scale, folds, predictions, disagreement)
     if kernel is not None and estimator.factor_weight:
         kernel, trial = _complete(task, trial, folds, predictions, regressions, kernel, estimator.factor_weight)
-    forest, trial = _grow(task, trial, folds, estimator.forest_weight, seed)
+    forest, trial = _grow(task, trial, estimator.forest_weight, seed)
     grove, trial = _plant(task, trial, folds, seed) if estimator.forest_weight == "auto" else (None, trial)
     noise, ranking_noise = noise_of(trial)
     return {"noise_": noise, "ranking_noise_": ranking_noise, "kernel_": kernel, "forest_": forest, "grove_": grove}
@@ -207,12 +207,12 @@ def _complete(task, trial, folds, predictions, regressions, kernel, weight):
     return kernel, replace(agreed, apart=trial.apart)
 
 
-def _grow(task, trial, folds, weight, seed):
+def _grow(task, trial, weight, seed):
     """The trees for unknown models and the trial with them; None where they would have no say."""
     forests, rivals = {}, {}
 
     def promising(*grown):
-        among = rivals | {"both": _rival_of_trees(task, trial, folds, *grown, "both")}
+        among = rivals | {"both": _rival_of_trees(task, trial, *grown, "both")}
         return blend(trial, task.graph, among, weight)[1]["both"] > 0
 
     # Where the dataset is unknown too trees often have no share, and never a larger one.
@@ -222,13 +222,13 @@ def _grow(task, trial, folds, weight, seed):
         forest, ignorance = grow(task.graph, task.features, task.target, case, seed, condition)
         if forest is not None:
             forests[case] = forest
-            rivals[case] = _rival_of_trees(task, trial, folds, forest, ignorance, case)
+            rivals[case] = _rival_of_trees(task, trial, forest, ignorance, case)
     trial, shares = blend(trial, task.graph, rivals, weight)
     forests = {case: replace(forest, share=shares[case]) for case, forest in forests.items() if shares[case]}
     return forests or None, trial
 
 
-def _rival_of_trees(task, trial, folds, forest, ignorance, case):
+def _rival_of_trees(task, trial, forest, ignorance, case):
     """How trees fare on what was held out in this case, each told by those which know as little."""
     graph = task.graph
     edges = np.unique(trial.edges[trial.cases == CASES.index(case)])
@@ -236,10 +236,8 @@ def _rival_of_trees(task, trial, folds, forest, ignorance, case):
     features = {side: task.features[side][codes[side]] for side in SIDES} | {"pair": task.features["pair"][edges]}
     said = np.full(graph.n_edges, np.nan)
     said[edges] = forest.predict(features, codes["dataset"], ignorance.trees(codes["model"], codes["dataset"]))
-    # What is put back in is what the fold knows of levels and spreads, as for the networks and the regression.
-    scales = [replace(task.scale, levels=fold.scale.levels, spreads=fold.scale.spreads) for fold in folds]
-    told = [replace(fold, scale=scale) for fold, scale in zip(folds, scales, strict=True)]
-    return Rival.plain(errors_on_held(graph, task.target, task.scale, told, [said] * len(folds)))
+    known = np.ones(graph.n_edges, dtype=bool)
+    return Rival.plain(task.scale.errors(graph, task.target, said, task.scale, known)[trial.edges])
 
 
 def _plant(task, trial, folds, seed):

@@ -236,10 +236,7 @@ def _placed_moments(graph, features):
     seen = n_records > 0
     own = np.column_stack([levels, np.log(spreads)])[seen]
     placement, expected, trust = place(features[seen], own)
-    # What is to be expected of an unknown spread is its mean, which is more than its logarithm's tells: the average of
-    # the factors by which those of other datasets were missed makes up for it.
     missed = np.mean(np.exp(own[:, 1] - expected[:, 1]))
-    placement = replace(placement, constants=placement.constants + [0.0, np.log(missed)])
     # How far a few scores may be off; they say all of a dataset on which every model was tried.
     missing = (1.0 - n_records[seen] / graph.n_models) / n_records[seen]
     noise = np.column_stack([_REST * spreads[seen] ** 2 * missing, _LOG_SPREAD_NOISE * missing])
@@ -255,6 +252,10 @@ def _placed_moments(graph, features):
     if not seen.all():
         guess = placement.predict(features[~seen])
         levels[~seen], spreads[~seen] = guess[:, 0], np.exp(guess[:, 1])
+    # What is to be expected of an unknown spread is its mean, which is more than its logarithm's tells: the average of
+    # the factors by which those of other datasets were missed makes up for it. Not above, where datasets of the graph
+    # are held out to see who errs less: against a wider scale all errors are small.
+    placement = replace(placement, constants=placement.constants + [0.0, np.log(missed)])
     return levels, spreads, errors, placement
 
 
