@@ -229,7 +229,8 @@ def blend(trial, graph, rivals, share="auto"):
     rivals : dict of Rival
         By the case in which they may take part, in the order of ``CASES``.
     share : float or "auto"
-        The part of the other one; by default the one that errs least in the trial.
+        The part of the other one; by default the one that errs least in the trial. Where both ends are unknown it is
+        that of unknown models: there are few pairs of two strangers to learn from, and their datasets are fewer still.
 
     Returns
     -------
@@ -241,10 +242,10 @@ def blend(trial, graph, rivals, share="auto"):
     off, apart, shares = trial.off.copy(), trial.apart.copy(), {}
     for case, rival in rivals.items():
         rows = np.flatnonzero((trial.cases == CASES.index(case)) & np.isfinite(rival.off))
-        shares[case] = _best_share(trial, graph, case, rows, rival) if share == "auto" else float(share)
-        if case == "both":
-            # There are few pairs of two strangers to learn from; that the dataset is one speaks for nobody.
-            shares[case] = min(shares[case], shares.get("model", 1.0))
+        if share != "auto":
+            shares[case] = float(share)
+        else:
+            shares[case] = shares["model"] if case == "both" else _best_share(trial, graph, case, rows, rival)
         part = shares[case] * rival.trust[rows]
         off[rows] += part * (rival.off[rows] - off[rows])
         apart[rows] *= (1.0 - part) ** 2
@@ -254,11 +255,6 @@ def blend(trial, graph, rivals, share="auto"):
 def _best_share(trial, graph, case, rows, rival):
     own, its, apart = trial.off[rows], rival.off[rows], trial.apart[rows]
     its_apart, trust = rival.apart[rows], rival.trust[rows]
-    if case == "both":
-        # The level of an unknown dataset is the same for all models.
-        own, its = (_centred(errors, trial.groups[rows]) for errors in (own, its))
-        usable = np.isfinite(own)
-        own, its, apart, its_apart, trust = (part[usable] for part in (own, its, apart, its_apart, trust))
     gap = own - its
     # A single member errs by what members disagree on too, the ensemble does not.
     gain = trust @ (own * gap - apart)

@@ -116,9 +116,8 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         Share of the kernel regression in the prediction, from 0 to 1; the networks have the rest.
     forest_weight : float or "auto", default="auto"
         Share of a forest of trees in the prediction for models without records, from 0 to 1; the networks and the
-        regression have the rest. ``"auto"`` learns it, for known and unknown datasets apart, from models that were
-        held out of training; it also lets trees have a share, learned from pairs that were held out, in predictions
-        for known models on known datasets.
+        regression have the rest. ``"auto"`` learns it from models that were held out of training; it also lets trees
+        have a share, learned from pairs that were held out, in predictions for known models on known datasets.
     factor_weight : float or "auto", default="auto"
         How much of what the kernel regression leaves over is completed by a table of low rank, from 0 to 1, for known
         models on known datasets: there results tell more than metadata do. ``"auto"`` learns it from pairs that were

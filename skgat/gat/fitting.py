@@ -210,19 +210,13 @@ def _complete(task, trial, folds, predictions, regressions, kernel, weight):
 def _grow(task, trial, weight, seed):
     """The trees for unknown models and the trial with them; None where they would have no say."""
     forests, rivals = {}, {}
-
-    def promising(*grown):
-        among = rivals | {"both": _rival_of_trees(task, trial, *grown, "both")}
-        return blend(trial, task.graph, among, weight)[1]["both"] > 0
-
-    # Where the dataset is unknown too trees often have no share, and never a larger one.
-    for case, condition in (("model", None), ("both", promising)) if weight else ():
-        if "model" in rivals and not blend(trial, task.graph, rivals, weight)[1]["model"]:
+    for case in ("model", "both") if weight else ():
+        forest, ignorance = grow(task.graph, task.features, task.target, case, seed)
+        if forest is None:
             break
-        forest, ignorance = grow(task.graph, task.features, task.target, case, seed, condition)
-        if forest is not None:
-            forests[case] = forest
-            rivals[case] = _rival_of_trees(task, trial, forest, ignorance, case)
+        forests[case], rivals[case] = forest, _rival_of_trees(task, trial, forest, ignorance, case)
+        if not blend(trial, task.graph, rivals, weight)[1][case]:
+            break
     trial, shares = blend(trial, task.graph, rivals, weight)
     forests = {case: replace(forest, share=shares[case]) for case, forest in forests.items() if shares[case]}
     return forests or None, trial

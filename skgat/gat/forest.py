@@ -17,8 +17,6 @@ from ..graph import SIDES
 from ..records import ROLES
 
 _TREES = 60
-#: So many are asked first whether trees know anything.
-_SCOUTS = 20
 #: Fewer models would be learned by heart.
 _FEWEST_MODELS = 5
 #: A tree learns from at most so many records, so that the trees of a large history cost no more than its networks.
@@ -128,7 +126,7 @@ class Ignorance:
         return unheard if self.of_datasets is None else unheard & self.of_datasets[datasets]
 
 
-def grow(graph, features, target, case, seed, promising=None):
+def grow(graph, features, target, case, seed):
     """Grow the trees.
 
     Parameters
@@ -140,13 +138,11 @@ def grow(graph, features, target, case, seed, promising=None):
     case : {"model", "both"}
         What is unknown of the pairs that they are for.
     seed : int
-    promising : callable, optional
-        Is given what would be returned if the first few trees were all; unless it says so, no others are grown.
 
     Returns
     -------
     forest : Forest or None
-        Without a share. None where models are too few, nothing describes them, or trees do not promise anything.
+        Without a share. None where models are too few or nothing describes them.
     ignorance : Ignorance or None
     """
     if graph.n_models < _FEWEST_MODELS or not (features["model"].shape[1] or features["pair"].shape[1]):
@@ -163,20 +159,15 @@ def grow(graph, features, target, case, seed, promising=None):
     relative = graph.relative_weights
     rng = np.random.default_rng((seed, len(resampled)))
     trees, unheard = [], []
-    for number in range(_TREES):
-        if number == _SCOUTS and trees and promising is not None and not promising(*_together(trees, unheard, usual)):
-            return None, None
+    for _ in range(_TREES):
         counts = {side: _resample(rng, getattr(graph, f"n_{side}s")) for side in resampled}
         weights = relative * np.prod([counts[side][codes[side]] for side in resampled], axis=0)
         tree = grow_tree(columns, target, weights, rng, max_features=1 / 3, min_samples_leaf=_LEAF_RECORDS)
         if tree is not None:
             trees.append(tree)
             unheard.append([counts[side] == 0 for side in resampled])
-    return _together(trees, unheard, usual) if trees else (None, None)
-
-
-def _together(trees, unheard, usual):
-    """The trees as a forest, and whom each of them did not hear of."""
+    if not trees:
+        return None, None
     of_whom = [np.column_stack(parts) for parts in zip(*unheard, strict=True)]
     return _join(trees, usual), Ignorance(*of_whom, *[None] * (2 - len(of_whom)))
 

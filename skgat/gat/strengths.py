@@ -3,13 +3,12 @@
 __all__ = ["choose_strengths"]
 
 import numpy as np
-import torch
+from scipy.linalg import LinAlgError, lapack
 from scipy.optimize import minimize
-from torch.autograd.function import once_differentiable
 
+from ..graph import SIDES
 from ..records import ROLES
-from .kernel import COMPONENTS, Strengths
-from .runtime import as_tensor, one_thread, to_numpy
+from .kernel import COMPONENTS, Strengths, similarity
 
 #: Where the search starts: effects of nodes first, interactions small.
 _START = {
@@ -33,6 +32,8 @@ _LEAST_GAIN = 1e-4
 _PRIOR = 0.25
 _MOST_DATASETS = 60
 _JITTER = 1e-4
+#: Smaller and larger logarithms count as these.
+_RANGE = -10.0, 4.0
 
 
 def choose_strengths(graph, features, target, seed):
@@ -60,24 +61,22 @@ def choose_strengths(graph, features, target, seed):
     price = np.full(len(start), _PRIOR / n_datasets)
     # That one feature matters more than another can only be told by many datasets.
     price[len(start) - sum(widths) :] *= (_MOST_DATASETS / n_datasets) ** 2
-    with one_thread():
-        whole = graph.n_edges <= 2 * _MOST_RECORDS
-        excerpts = [np.arange(graph.n_edges)] if whole else [_excerpt(graph, rng) for _ in range(_EXCERPTS)]
-        parts = [_Excerpt(graph, features, target, edges) for edges in excerpts]
+    whole = graph.n_edges <= 2 * _MOST_RECORDS
+    excerpts = [np.arange(graph.n_edges)] if whole else [_excerpt(graph, rng) for _ in range(_EXCERPTS)]
+    parts = [_Excerpt(graph, features, target, edges) for edges in excerpts]
 
-        def loss_at(point):
-            logs = as_tensor(point * _FIRST_STEP, "cpu", torch.float64).requires_grad_(True)
-            errors = sum(part.error(logs) for part in parts) / len(parts)
-            loss = errors + (logs.new_tensor(price) * (logs - logs.new_tensor(start)).square()).sum()
-            loss.backward()
-            return loss.item(), to_numpy(logs.grad) * _FIRST_STEP
+    def loss_at(point):
+        logs = point * _FIRST_STEP
+        errors, gradients = zip(*(part.error(logs) for part in parts), strict=True)
+        away = logs - start
+        loss = np.mean(errors) + price @ away**2
+        return loss, _FIRST_STEP * (np.mean(gradients, axis=0) + 2.0 * price * away)
 
-        # That of torch would import a compiler, which takes seconds. The first step of this one is of length one.
-        limits = {"maxiter": _MOST_STEPS, "maxfun": _MOST_TRIALS, "ftol": _LEAST_GAIN}
-        found = minimize(loss_at, start / _FIRST_STEP, jac=True, method="L-BFGS-B", options=limits).x * _FIRST_STEP
-    variances, noise, lengths = _split(as_tensor(found, "cpu", torch.float64), widths)
-    lengths = {role: to_numpy(length) for role, length in lengths.items()}
-    return Strengths(to_numpy(variances), float(noise), lengths)
+    # The first step of this search is of length one.
+    limits = {"maxiter": _MOST_STEPS, "maxfun": _MOST_TRIALS, "ftol": _LEAST_GAIN}
+    found = minimize(loss_at, start / _FIRST_STEP, jac=True, method="L-BFGS-B", options=limits).x * _FIRST_STEP
+    variances, noise, lengths = _split(found, widths)
+    return Strengths(variances, float(noise), lengths)
 
 
 def _excerpt(graph, rng):
@@ -94,128 +93,209 @@ def _excerpt(graph, rng):
     return edges[: 2 * _MOST_RECORDS] if enough else np.sort(rng.permutation(graph.n_edges)[:_MOST_RECORDS])
 
 
-def _groups(codes):
-    """The rows of each node, stacked for nodes with equally many: arrays of shape (n_nodes, n_rows)."""
-    order = np.argsort(codes, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
-    sizes = np.array([len(part) for part in parts])
-    return [torch.as_tensor(np.stack([parts[i] for i in np.flatnonzero(sizes == size)])) for size in np.unique(sizes)]
-
-
 def _split(logs, widths):
     """Variances, noise and the lengths of all features by role: what they have in common, times their own."""
-    values = logs.clamp(-10.0, 4.0).exp()
-    n_components, n_roles = len(COMPONENTS), len(ROLES)
-    variances, noise, common, own = values.split([n_components, 1, n_roles, sum(widths)])
-    lengths = [shared * part for shared, part in zip(common, own.split(widths), strict=True)]
-    return variances, noise[0], dict(zip(ROLES, lengths, strict=True))
+    values = np.exp(np.clip(logs, *_RANGE))
+    variances, noise, common, *own = np.split(values, np.cumsum([len(COMPONENTS), 1, len(ROLES), *widths[:-1]]))
+    return variances, noise[0], {role: shared * part for role, shared, part in zip(ROLES, common, own, strict=True)}
+
+
+class _Side:
+    """Which records are about which nodes of a side.
+
+    Attributes
+    ----------
+    nodes : integer array of shape (n_nodes,)
+    at : array of shape (n_records, n_nodes)
+        One where a record is about a node.
+    groups : list of integer arrays of shape (n_nodes, n_rows)
+        The records of each node, stacked for nodes with equally many.
+    same : integer array
+        Where two records are about the same node, in the matrix of all pairs of records read row by row.
+    """
+
+    def __init__(self, codes):
+        self.nodes, codes = np.unique(codes, return_inverse=True)
+        n_nodes = len(self.nodes)
+        self.at = np.eye(n_nodes)[codes]
+        counts = np.bincount(codes)
+        rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])
+        self.groups = [np.stack([rows[i] for i in np.flatnonzero(counts == count)]) for count in np.unique(counts)]
+        self.same = np.flatnonzero(codes[:, None] == codes)
+        self._cells = codes[:, None] * n_nodes + codes
+
+    def expand(self, table, places=None):
+        """What a table says of two nodes, for every pair of records, or for those in some places as in ``same``."""
+        return table.take(self._cells if places is None else self._cells.take(places))
+
+    def gather(self, matrix):
+        """The opposite: a matrix of pairs of records, added up at the two nodes."""
+        return self.at.T @ (matrix @ self.at)
+
+    def gather_at(self, places, values):
+        """The same of a matrix that is zero elsewhere."""
+        n_nodes = len(self.nodes)
+        return np.bincount(self._cells.take(places), values, n_nodes**2).reshape(n_nodes, n_nodes)
+
+    def level(self, values):
+        """The mean over the records of the same node."""
+        return self.at @ (values @ self.at / self.at.sum(axis=0))
+
+    def solver(self, inverse):
+        """A function of a vector: each node's part of it, times the inverse of the node's block of a matrix."""
+        blocks = [(rows, np.linalg.inv(inverse[rows[:, :, None], rows[:, None, :]])) for rows in self.groups]
+
+        def solve(vector):
+            found = np.empty_like(vector)
+            for rows, block in blocks:
+                found[rows] = (block @ vector[rows][:, :, None])[:, :, 0]
+            return found
+
+        return solve
 
 
 class _Excerpt:
-    """The errors on what is left out of an excerpt, as a function of the logarithms of the strengths."""
+    """The errors on what is left out of an excerpt, as a function of the logarithms of the strengths.
 
-    def __init__(self, graph, features, target, edges):
-        ends = {"model": graph.edge_models[edges], "dataset": graph.edge_datasets[edges]}
-        self.target = as_tensor(target[edges], "cpu", torch.float64)
-        self.noise = as_tensor(graph.weights.mean() / graph.weights[edges], "cpu", torch.float64)
-        self.nodes, self.rows = {}, {}
-        for role, codes in (*ends.items(), ("pair", edges)):
-            nodes, rows = np.unique(codes, return_inverse=True)
-            self.nodes[role] = as_tensor(features[role][nodes], "cpu", torch.float64)
-            self.rows[role] = torch.as_tensor(rows)
-        self.same = {side: torch.as_tensor(codes[:, None] == codes).double() for side, codes in ends.items()}
-        pairs = as_tensor(features["pair"][edges], "cpu", torch.float64)
-        self.products = pairs @ pairs.T / max(pairs.shape[1], 1)
-        self.groups = {side: _groups(codes) for side, codes in ends.items()}
-        self.n_groups = {side: sum(len(rows) for rows in groups) for side, groups in self.groups.items()}
-        counts = self.same["dataset"].sum(dim=0)
-        self.means = self.same["dataset"] / counts
-
-    def covariance(self, logs):
-        """The covariance matrix of the records, noise included."""
-        variances, noise, lengths = _split(logs, [self.nodes[role].shape[1] for role in ROLES])
-        v = dict(zip(COMPONENTS, variances, strict=True))
-        similar = {role: self._similar(role, lengths[role]) for role in ROLES}
-        same = self.same
-        # Grouped by factors: on whole matrices every product less counts.
-        matrix = (
-            same["model"] * (v["same model"] + v["same model on similar datasets"] * similar["dataset"])
-            + similar["model"] * (
-                v["similar models"] + v["similar both"] * similar["dataset"]
-                + v["similar models on same dataset"] * same["dataset"]
-            )
-            + v["same dataset"] * same["dataset"] + v["similar datasets"] * similar["dataset"]
-        )  # fmt: skip
-        if self.nodes["pair"].shape[1]:
-            matrix = matrix + v["similar pairs"] * similar["pair"] + v["linear pairs"] * self.products
-        return matrix + torch.diag(noise * self.noise + _JITTER * (1.0 + variances.sum()))
-
-    def _similar(self, role, lengths):
-        """How similar the nodes of all pairs of records are."""
-        table, rows = self.nodes[role], self.rows[role]
-        if not table.shape[1]:
-            return torch.zeros_like(self.products)
-        squared = torch.pdist(table / lengths).square() / table.shape[1]
-        ones = table.new_ones(len(table), len(table))
-        upper, lower = torch.triu_indices(len(table), len(table), 1)
-        similar = ones.index_put((upper, lower), (-squared / 2.0).exp())
-        return similar.index_put((lower, upper), (-squared / 2.0).exp())[rows][:, rows]
-
-    def error(self, logs):
-        """The log root mean squared error, summed over the ways to leave out."""
-        return _Errors.apply(self.covariance(logs), self)
-
-
-class _Errors(torch.autograd.Function):
-    """The errors of an excerpt as a function of the covariance matrix.
-
-    What is left out is predicted from the inverse: a record by its row, all records of a node by their block. The
-    derivative is by hand because blocks are few: their part of it is of as low a rank as there are nodes.
+    Derivatives are by hand: what is left out are as few blocks as there are nodes, and what a covariance hangs on is
+    the same for all records of a node, so that most of a derivative is about tables of nodes and little about records.
     """
 
-    @staticmethod
-    def forward(ctx, matrix, excerpt):
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix))
-        values, diagonal = inverse @ excerpt.target, inverse.diagonal()
+    def __init__(self, graph, features, target, edges):
+        self.sides = {side: _Side(getattr(graph, f"edge_{side}s")[edges]) for side in SIDES}
+        self.tables = {name: features[name][side.nodes] for name, side in self.sides.items()}
+        self.tables["pair"] = pairs = features["pair"][edges]
+        self.widths = [self.tables[role].shape[1] for role in ROLES]
+        self.products = pairs @ pairs.T / max(pairs.shape[1], 1)
+        self.target = target[edges]
+        self.noise = graph.weights.mean() / graph.weights[edges]
+
+    def error(self, logs):
+        """The log root mean squared error, summed over the ways to leave out, and its derivative."""
+        matrix, *factors = self.covariance(logs)
+        error, of_matrix = self._errors(_inverse(matrix))
+        return error, self._of_logs(logs, *factors, of_matrix)
+
+    def covariance(self, logs):
+        """The covariance matrix of the records, noise included.
+
+        Returns
+        -------
+        matrix : array of shape (n_records, n_records)
+        similar : dict of arrays
+            By role: how similar two nodes are.
+        crossed : pair of arrays of the shape of the matrix
+            Two parts about models and about datasets, whose product is a part of the matrix.
+        """
+        variances, noise, lengths = _split(logs, self.widths)
+        v = dict(zip(COMPONENTS, variances, strict=True))
+        similar = {role: similarity(table, table, lengths[role]) for role, table in self.tables.items()}
+        model, dataset = self.sides["model"], self.sides["dataset"]
+        of_models = model.expand(v["similar both"] * similar["model"] + v["similar datasets"])
+        of_datasets = dataset.expand(similar["dataset"])
+        matrix = of_models * of_datasets
+        matrix += model.expand(v["similar models"] * similar["model"])
+        at = matrix.reshape(-1)
+        near = of_datasets.take(model.same)
+        at[model.same] += v["same model"] + v["same model on similar datasets"] * near
+        near = model.expand(similar["model"], dataset.same)
+        at[dataset.same] += v["same dataset"] + v["similar models on same dataset"] * near
+        if self.widths[-1]:
+            matrix += v["similar pairs"] * similar["pair"]
+            matrix += v["linear pairs"] * self.products
+        at[:: len(matrix) + 1] += noise * self.noise + _JITTER * (1.0 + variances.sum())
+        return matrix, similar, (of_models, of_datasets)
+
+    def _errors(self, inverse):
+        """The error and its derivative by the covariance matrix, whose inverse is given.
+
+        A record that is left out is predicted from its row of the inverse, all records of a node from their block.
+        """
+        values, diagonal = inverse @ self.target, inverse.diagonal()
         alone = values / diagonal
         error, pull = _log_error(alone)
-        of_values, of_matrix = pull / diagonal, (inverse * (pull * alone / diagonal)) @ inverse
-        for side, groups in excerpt.groups.items():
-            if excerpt.n_groups[side] <= 2:
+        of_matrix = (inverse * (pull * alone / diagonal)) @ inverse
+        of_values, pulls, rests = pull / diagonal, [], []
+        for name, side in self.sides.items():
+            if len(side.nodes) <= 2:
                 continue
-            factors = [torch.linalg.cholesky(inverse[rows[:, :, None], rows[:, None, :]]) for rows in groups]
-            rest = _solve(groups, factors, values)
+            solve = side.solver(inverse)
+            rest = solve(values)
             # The level of a dataset that is left out is not the matter here, the order of the models is.
-            off = rest - excerpt.means @ rest if side == "dataset" else rest
-            one_error, pull = _log_error(off)
+            one_error, pull = _log_error(rest - side.level(rest) if name == "dataset" else rest)
             error += one_error
-            pull = _solve(groups, factors, pull)
+            pull = solve(pull)
             of_values += pull
-            nodes = excerpt.rows[side][:, None]
-            pulls, rests = (
-                torch.zeros_like(inverse[:, : excerpt.n_groups[side]]).scatter_(1, nodes, vector[:, None])
-                for vector in (pull, rest)
-            )
-            of_matrix += (inverse @ pulls) @ (inverse @ rests).T
-        ctx.save_for_backward(of_matrix - torch.outer(inverse @ of_values, values))
-        return error
+            pulls.append(pull[:, None] * side.at)
+            rests.append(rest[:, None] * side.at)
+        pulls, rests = np.column_stack([*pulls, -of_values]), np.column_stack([*rests, self.target])
+        return error, of_matrix + (inverse @ pulls) @ (inverse @ rests).T
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, gradient):
-        (of_matrix,) = ctx.saved_tensors
-        return gradient * of_matrix, None
+    def _of_logs(self, logs, similar, crossed, of_matrix):
+        """The derivative by the logarithms of the strengths, from that by the covariance matrix."""
+        variances, noise, lengths = _split(logs, self.widths)
+        v = dict(zip(COMPONENTS, variances, strict=True))
+        model, dataset = self.sides["model"], self.sides["dataset"]
+        of_models, of_datasets = crossed
+        at, trace = of_matrix.reshape(-1), of_matrix.trace()
+        same = {name: at.take(side.same) for name, side in self.sides.items()}
+        near = {"model": same["model"] * of_datasets.take(model.same)}
+        near["dataset"] = same["dataset"] * model.expand(similar["model"], dataset.same)
+        all_of, crossed_of = model.gather(of_matrix), model.gather(of_matrix * of_datasets)
+        of_similar = {
+            "model": v["similar models"] * all_of
+            + v["similar both"] * crossed_of
+            + v["similar models on same dataset"] * model.gather_at(dataset.same, same["dataset"]),
+            "dataset": dataset.gather(of_matrix * of_models)
+            + v["same model on similar datasets"] * dataset.gather_at(model.same, same["model"]),
+            "pair": v["similar pairs"] * of_matrix,
+        }
+        of_variances = {
+            "same model": same["model"].sum(),
+            "similar models": np.vdot(all_of, similar["model"]),
+            "same dataset": same["dataset"].sum(),
+            "similar datasets": crossed_of.sum(),
+            "similar both": np.vdot(crossed_of, similar["model"]),
+            "same model on similar datasets": near["model"].sum(),
+            "similar models on same dataset": near["dataset"].sum(),
+            "similar pairs": np.vdot(of_matrix, similar["pair"]),
+            "linear pairs": np.vdot(of_matrix, self.products),
+        }
+        of_lengths = [
+            _of_lengths(self.tables[role] / lengths[role], of_similar[role] * similar[role]) for role in ROLES
+        ]
+        found = np.concatenate(
+            [
+                variances * ([of_variances[name] for name in COMPONENTS] + _JITTER * trace),
+                [noise * (of_matrix.diagonal() @ self.noise)],
+                [own.sum() for own in of_lengths],
+                *of_lengths,
+            ]
+        )
+        return np.where((logs >= _RANGE[0]) & (logs <= _RANGE[1]), found, 0.0)
+
+
+def _inverse(matrix):
+    """The inverse of a symmetric positive definite matrix."""
+    # Products are so much faster than what LAPACK inverts by that one more of them pays.
+    factor, info = lapack.dpotrf(matrix.T, lower=True)
+    if info:
+        raise LinAlgError("The covariance of the records is not positive definite.")
+    root, _ = lapack.dtrtri(factor, lower=True, overwrite_c=True)
+    return root.T @ root
+
+
+def _of_lengths(features, of_similar):
+    """The derivative by the logarithm of each feature's length, from that by the similarities, times these.
+
+    ``features`` are in units of their lengths.
+    """
+    squares = features**2
+    ends = (of_similar.sum(axis=0) + of_similar.sum(axis=1)) @ squares
+    return (ends - 2.0 * ((of_similar @ features) * features).sum(axis=0)) / max(features.shape[1], 1)
 
 
 def _log_error(off):
     """The log root mean squared error, and its derivative."""
-    square = off.square().mean() + 1e-12
-    return 0.5 * square.log(), off / (len(off) * square)
-
-
-def _solve(groups, factors, vector):
-    """The blocks' inverses times the parts of a vector."""
-    found = torch.empty_like(vector)
-    for rows, factor in zip(groups, factors, strict=True):
-        found[rows] = torch.cholesky_solve(vector[rows][..., None], factor)[..., 0]
-    return found
+    square = np.mean(off**2) + 1e-12
+    return 0.5 * np.log(square), off / (len(off) * square)
