@@ -11,6 +11,7 @@ __all__ = ["Forest", "Ignorance", "as_table", "grow", "grow_tree", "usual_of"]
 from dataclasses import dataclass, replace
 
 import numpy as np
+from sklearn import config_context
 from sklearn.tree import DecisionTreeRegressor
 
 from ..graph import SIDES
@@ -239,8 +240,9 @@ def grow_tree(columns, target, weights, rng, **arguments):
     tree = DecisionTreeRegressor(random_state=state, **arguments)
     told = as_table([table[places[rows]] for table, places in columns])
     wanted = np.round(_STEPS * target[rows]) / _STEPS
-    # What is made here needs no check, which takes as long as a small tree.
-    return tree.fit(told, wanted, sample_weight=weights[rows], check_input=False).tree_
+    # What is made here needs no checks, which take as long as a small tree.
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        return tree.fit(told, wanted, sample_weight=weights[rows], check_input=False).tree_
 
 
 def _join(trees, usual):
