@@ -244,8 +244,10 @@ def blend(trial, graph, rivals, share="auto"):
         rows = np.flatnonzero((trial.cases == CASES.index(case)) & np.isfinite(rival.off))
         if share != "auto":
             shares[case] = float(share)
+        elif case == "both":
+            shares[case] = shares["model"]
         else:
-            shares[case] = shares["model"] if case == "both" else _best_share(trial, graph, case, rows, rival)
+            shares[case] = _best_share(trial, graph, case, rows, rival)
         part = shares[case] * rival.trust[rows]
         off[rows] += part * (rival.off[rows] - off[rows])
         apart[rows] *= (1.0 - part) ** 2

@@ -211,12 +211,13 @@ def _grow(task, trial, weight, seed):
     """The trees for unknown models and the trial with them; None where they would have no say."""
     forests, rivals = {}, {}
     for case in ("model", "both") if weight else ():
+        # Where the dataset is unknown too they have the same share.
+        if rivals and not blend(trial, task.graph, rivals, weight)[1]["model"]:
+            break
         forest, ignorance = grow(task.graph, task.features, task.target, case, seed)
         if forest is None:
             break
         forests[case], rivals[case] = forest, _rival_of_trees(task, trial, forest, ignorance, case)
-        if not blend(trial, task.graph, rivals, weight)[1][case]:
-            break
     trial, shares = blend(trial, task.graph, rivals, weight)
     forests = {case: replace(forest, share=shares[case]) for case, forest in forests.items() if shares[case]}
     return forests or None, trial

@@ -237,10 +237,7 @@ class _Excerpt:
         v = dict(zip(COMPONENTS, variances, strict=True))
         model, dataset = self.sides["model"], self.sides["dataset"]
         of_models, of_datasets = crossed
-        at, trace = of_matrix.reshape(-1), of_matrix.trace()
-        same = {name: at.take(side.same) for name, side in self.sides.items()}
-        near = {"model": same["model"] * of_datasets.take(model.same)}
-        near["dataset"] = same["dataset"] * model.expand(similar["model"], dataset.same)
+        same = {name: of_matrix.take(side.same) for name, side in self.sides.items()}
         all_of, crossed_of = model.gather(of_matrix), model.gather(of_matrix * of_datasets)
         of_similar = {
             "model": v["similar models"] * all_of
@@ -256,8 +253,8 @@ class _Excerpt:
             "same dataset": same["dataset"].sum(),
             "similar datasets": crossed_of.sum(),
             "similar both": np.vdot(crossed_of, similar["model"]),
-            "same model on similar datasets": near["model"].sum(),
-            "similar models on same dataset": near["dataset"].sum(),
+            "same model on similar datasets": same["model"] @ of_datasets.take(model.same),
+            "similar models on same dataset": same["dataset"] @ model.expand(similar["model"], dataset.same),
             "similar pairs": np.vdot(of_matrix, similar["pair"]),
             "linear pairs": np.vdot(of_matrix, self.products),
         }
@@ -266,7 +263,7 @@ class _Excerpt:
         ]
         found = np.concatenate(
             [
-                variances * ([of_variances[name] for name in COMPONENTS] + _JITTER * trace),
+                variances * ([of_variances[name] for name in COMPONENTS] + _JITTER * of_matrix.trace()),
                 [noise * (of_matrix.diagonal() @ self.noise)],
                 [own.sum() for own in of_lengths],
                 *of_lengths,
