@@ -311,14 +311,25 @@ class TestStrengths:
         for array, kept in zip((*features.values(), target), before, strict=True):
             assert (array == kept).all()
 
-    @pytest.mark.parametrize("most", [40, 100])
-    def test_excerpts_are_of_the_promised_size(self, monkeypatch, most):
-        monkeypatch.setattr(strengths, "_MOST_RECORDS", most)
+    @pytest.mark.parametrize("size", [40, 100])
+    def test_excerpts_are_of_the_promised_size(self, size):
         for shape in ({"n_models": 40, "n_datasets": 5}, {"n_models": 5, "n_datasets": 60, "fill": 0.3}, {}):
             graph, _, _ = make_problem(**{"n_models": 30, "n_datasets": 30} | shape)
-            edges = strengths._excerpt(graph, np.random.default_rng(0))
-            assert most // 4 <= len(edges) <= 2 * most
+            edges = strengths._excerpt(graph, size, np.random.default_rng(0))
+            assert size // 4 <= len(edges) <= 2 * size
             assert (np.diff(edges) > 0).all()
+
+    @pytest.mark.parametrize(("few", "size"), [(30, 96), (98, 98), (400, 100)])
+    def test_more_records_have_larger_excerpts(self, monkeypatch, few, size):
+        """A share of all records, no less than a few and no more than a limit."""
+        graph, features, target = make_problem(n_models=24, n_datasets=20, fill=1.0)
+        assert graph.n_edges == 480
+        told, excerpt = [], strengths._excerpt
+        monkeypatch.setattr(strengths, "_excerpt", lambda *args: [told.append(args[1]), excerpt(*args)][1])
+        for name, value in {"_FEW_RECORDS": few, "_SHARE": 0.2, "_MOST_RECORDS": 100, "_MOST_TRIALS": 1}.items():
+            monkeypatch.setattr(strengths, name, value)
+        choose_strengths(graph, features, target, 0)
+        assert told == [size] * strengths._EXCERPTS
 
     @pytest.mark.parametrize(
         "name", ["same model", "similar models", "similar both", "same model on similar datasets", "linear pairs"]

@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from skgat import TransferabilityGAT, persistence
-from skgat.gat import fitting
+from skgat.gat import fitting, leftover
 from skgat.gat.leftover import factors_of_rest, on_edges
 from skgat.graph import build_graph
 from skgat.metrics import pearson
@@ -53,6 +53,14 @@ class TestFactors:
         hidden = rng.random(noise.shape) < 0.3
         graph = graph_of(np.where(hidden, np.nan, noise))
         assert products(factors_of_rest(graph, graph.scores))[hidden].std() < 0.35
+
+    @pytest.mark.parametrize(("of_one", "rank"), [(500, 4), (100, 9), (50, 15), (20, 15)])
+    def test_many_records_have_more_of_them(self, monkeypatch, of_one, rank):
+        """One for so many records, no fewer than a few, no more than a limit."""
+        for name, value in {"_RANK": 4, "_RECORDS_OF_ONE": of_one, "_MOST_RANK": 15}.items():
+            monkeypatch.setattr(leftover, name, value)
+        graph = graph_of(crossed(np.random.default_rng(0), 30, 31))
+        assert {table.shape[1] for table in factors_of_rest(graph, graph.scores).values()} == {rank}
 
     @pytest.mark.parametrize("factor", [1e-6, 1e6])
     def test_grow_with_the_rest(self, factor):

@@ -17,9 +17,11 @@ from sklearn.pipeline import Pipeline
 
 from skgat import MetadataEncoder, TransferabilityGAT, presets
 from skgat.datasets import make_transfer_records
-from skgat.gat import trainer
+from skgat.gat import fitting, trainer
+from skgat.graph import build_graph
 from skgat.metrics import RANKING_SCORERS
 from skgat.model_selection import LeaveDatasetsOut
+from skgat.records import read_pairs
 
 TINY = {"max_iter": 20, "hidden_dim": 8, "n_heads": 2, "n_estimators": 2, "random_state": 0}
 MAKERS = {"bipartite": TransferabilityGAT, "gatconv": presets.scg4trf}
@@ -52,6 +54,39 @@ def bits(estimator, frame):
 
 def state_of(estimator):
     return pickle.dumps({name: value for name, value in vars(estimator).items() if name.endswith("_")})
+
+
+class TestLengthOfTraining:
+    @pytest.mark.parametrize(
+        ("n_records", "learning_rate", "max_iter"),
+        [(40, 0.007, 200), (3000, 0.007, 200), (6000, 0.014, 283), (12_000, 0.021, 400), (60_000, 0.021, 400)],
+    )
+    def test_more_records_take_more_and_larger_steps(self, n_records, learning_rate, max_iter):
+        rng = np.random.default_rng(0)
+        pairs = rng.permutation(300 * 200)[:n_records]
+        frame = pd.DataFrame({"model": pairs // 200, "dataset": pairs % 200, "score": rng.normal(size=n_records)})
+
+        def settings_of(**params):
+            gat = TransferabilityGAT(**params)
+            graph = build_graph(read_pairs(gat, frame, reset=True, scores=True))
+            settings = fitting.prepare(gat, graph).settings
+            return settings["learning_rate"], settings["max_iter"]
+
+        assert settings_of() == (pytest.approx(learning_rate), max_iter)
+        assert settings_of(learning_rate=0.1) == (0.1, max_iter)
+        assert settings_of(max_iter=7) == (pytest.approx(learning_rate), 7)
+
+    def test_few_records_have_the_usual_one(self, seen, encoded):
+        params = TINY | {"max_iter": "auto", "kernel_weight": 0.0, "forest_weight": 0.0}
+        usual = TransferabilityGAT(**params | {"max_iter": 200, "learning_rate": 0.007}).fit(seen)
+        gat = TransferabilityGAT(**params).fit(seen)
+        assert gat.n_iter_ == len(gat.loss_curve_) == 200
+        assert bits(gat, encoded) == bits(usual, encoded)
+
+    @pytest.mark.parametrize(("name", "value"), [("max_iter", "many"), ("max_iter", 0), ("learning_rate", "fast")])
+    def test_what_is_not_understood_is_refused(self, name, value, seen):
+        with pytest.raises(ValueError, match=f"'{name}' parameter .* among {{'auto'}}"):
+            TransferabilityGAT(**TINY | {name: value}).fit(seen)
 
 
 class TestSeeds:

@@ -272,15 +272,10 @@ class TestInsideTheFit:
         targets = np.stack([task.target, task.target])
         if change is not None:
             targets = np.where(change, 1e3, targets)
-        settings = {
-            name: getattr(gat, name)
-            for name in ("learning_rate", "weight_decay", "max_iter", "edge_dropout", "node_dropout", "loss",
-                         "rank_weight", "schedule")
-        }  # fmt: skip
         validation = None if held_out is None else (held_out, task.target)
         trainer = Trainer(
-            task.graph, task.features, task.near, targets, task.config, settings, choose_layout, torch.device("cpu"), 0,
-            validation=validation, folds=folds,
+            task.graph, task.features, task.near, targets, task.config, task.settings, choose_layout,
+            torch.device("cpu"), 0, validation=validation, folds=folds,
         )  # fmt: skip
         for _ in range(5):
             trainer.epoch()

@@ -69,14 +69,8 @@ def our_epochs(task):
     from skgat.gat.runtime import resolve_device
     from skgat.gat.trainer import Trainer
 
-    names = ("learning_rate", "weight_decay", "max_iter", "edge_dropout", "node_dropout", "loss", "rank_weight",
-             "schedule")  # fmt: skip
-    given = TransferabilityGAT(**SETTINGS).get_params()
-    settings = {name: given[name] for name in names}
-    trainer = Trainer(
-        task.graph, task.features, task.near, task.target, task.config, settings, SparseEdges, resolve_device("cpu"), 0
-    )
-    return trainer.epoch
+    known = task.graph, task.features, task.near, task.target, task.config, task.settings
+    return Trainer(*known, SparseEdges, resolve_device("cpu"), 0).epoch
 
 
 def stock_epochs(task, layer):
@@ -92,7 +86,7 @@ def stock_epochs(task, layer):
     network = Bipartite(layer, [table.shape[1] for table in features], **{
         name: given[name] for name in ("hidden_dim", "n_layers", "n_heads")
     })  # fmt: skip
-    optimizer = torch.optim.AdamW(network.parameters(), lr=given["learning_rate"], fused=True)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=task.settings["learning_rate"], fused=True)
 
     # Ours draws this share anew in each epoch, with the same cost; the cost of stock layers would change with it.
     share = (LEAST_HIDDEN + given["edge_dropout"]) / 2

@@ -29,11 +29,20 @@ from .trainer import Trainer
 _DECODER_RANK = 32
 #: With this many nodes their features are trusted as much as their records.
 _PRIOR_NODES = 15
+#: The step size and the steps of up to so many records; more records take up to so many times as much of both.
+_LEARNING_RATE = 7e-3
+_MAX_ITER = 200
+_FEW_RECORDS = 3_000
+_MOST_STEEPER = 3.0
+_MOST_LONGER = 2.0
 
 
 @dataclass(frozen=True)
 class Task:
-    """A graph with everything that is derived from it before training."""
+    """A graph with everything that is derived from it before training.
+
+    What the network looks like is in ``config``, how it is trained in ``settings``.
+    """
 
     graph: Graph
     scaling: dict
@@ -43,6 +52,7 @@ class Task:
     target: np.ndarray
     scale: TargetScale
     config: dict
+    settings: dict
 
 
 def prepare(estimator, graph, scaling=None):
@@ -77,7 +87,22 @@ def prepare(estimator, graph, scaling=None):
     config |= {f"blank_{role}": _blank_share(estimator.feature_dropout, graph, role) for role in ROLES}
     config |= {f"n_{role}_features": features[role].shape[1] for role in ROLES}
     config |= {"n_models": graph.n_models, "n_datasets": graph.n_datasets, "rank": _DECODER_RANK}
-    return Task(graph, scaling, features, near, likeness, target, scale, config)
+    return Task(graph, scaling, features, near, likeness, target, scale, config, _settings(estimator, graph))
+
+
+def _settings(estimator, graph):
+    settings = {
+        name: getattr(estimator, name)
+        for name in ("learning_rate", "weight_decay", "max_iter", "edge_dropout", "node_dropout", "loss",
+                     "rank_weight", "schedule")
+    }  # fmt: skip
+    # More records tell more, which as many steps of the same size would not reach.
+    size = max(graph.n_edges / _FEW_RECORDS, 1.0)
+    if settings["learning_rate"] == "auto":
+        settings["learning_rate"] = _LEARNING_RATE * min(size, _MOST_STEEPER)
+    if settings["max_iter"] == "auto":
+        settings["max_iter"] = round(_MAX_ITER * min(size**0.5, _MOST_LONGER))
+    return settings
 
 
 def _blank_share(feature_dropout, graph, role):
@@ -150,15 +175,13 @@ def _folds(estimator, task, held_out, seed):
 
 
 def _trainer(estimator, task, folds, held_out, seed, start):
-    names = ("learning_rate", "weight_decay", "max_iter", "edge_dropout", "node_dropout", "loss", "rank_weight",
-             "schedule")  # fmt: skip
     return Trainer(
         task.graph,
         task.features,
         task.near,
         task.target if folds is None else np.stack([fold.target for fold in folds]),
         task.config,
-        {name: getattr(estimator, name) for name in names},
+        task.settings,
         training_layout(choose_layout, estimator.conv, seed),
         resolve_device(estimator.device),
         seed,
@@ -264,7 +287,7 @@ def _run_epochs(estimator, trainer, task, kernel, context, X, y, checkpoint):
     patience, best = 0, -np.inf
     for score in trainer.scores:
         patience, best = _patience(estimator, score, patience, best)
-    for number in range(len(trainer.losses) + 1, estimator.max_iter + 1):
+    for number in range(len(trainer.losses) + 1, task.settings["max_iter"] + 1):
         epoch = context.subcontext(task_name="epoch")
         epoch.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
         loss = trainer.epoch()

@@ -12,7 +12,10 @@ import numpy as np
 from .._factors import factorize, size_of_noise
 from ..graph import SIDES
 
+#: Directions of the table: a few, and one for so many records if that is more, up to a limit.
 _RANK = 10
+_RECORDS_OF_ONE = 500
+_MOST_RANK = 32
 #: The ridge, over the largest singular value that noise of the size of the rest would have.
 _RIDGE = 0.5
 #: Rounds end early: the share of the factors is small, and a further round moves nothing that counts.
@@ -34,7 +37,7 @@ def factors_of_rest(graph, rest):
         By side; zeros for nodes without records.
     """
     shape = graph.n_models, graph.n_datasets
-    rank = min(_RANK, *shape)
+    rank = min(max(_RANK, graph.n_edges // _RECORDS_OF_ONE), _MOST_RANK, *shape)
     weights = graph.relative_weights / graph.relative_weights.mean()
     size = np.sqrt(np.average(rest**2, weights=weights))
     if size <= 1e-12:

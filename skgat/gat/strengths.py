@@ -18,9 +18,12 @@ _START = {
 }  # fmt: skip
 _NOISE = 0.3
 _LENGTH = 1.0
-#: The search looks at this many excerpts of about so many records.
+#: The search looks at this many excerpts, each of about so many records, or of so large a share of all if that is more,
+#: up to a limit.
 _EXCERPTS = 4
-_MOST_RECORDS = 250
+_FEW_RECORDS = 250
+_SHARE = 0.05
+_MOST_RECORDS = 600
 _MOST_STEPS = 15
 _MOST_TRIALS = 12
 #: The first step has this length, in logarithms.
@@ -61,8 +64,9 @@ def choose_strengths(graph, features, target, seed):
     price = np.full(len(start), _PRIOR / n_datasets)
     # That one feature matters more than another can only be told by many datasets.
     price[len(start) - sum(widths) :] *= (_MOST_DATASETS / n_datasets) ** 2
-    whole = graph.n_edges <= 2 * _MOST_RECORDS
-    excerpts = [np.arange(graph.n_edges)] if whole else [_excerpt(graph, rng) for _ in range(_EXCERPTS)]
+    size = min(max(_FEW_RECORDS, round(_SHARE * graph.n_edges)), _MOST_RECORDS)
+    whole = graph.n_edges <= 2 * size
+    excerpts = [np.arange(graph.n_edges)] if whole else [_excerpt(graph, size, rng) for _ in range(_EXCERPTS)]
     parts = [_Excerpt(graph, features, target, edges) for edges in excerpts]
 
     def loss_at(point):
@@ -79,18 +83,18 @@ def choose_strengths(graph, features, target, seed):
     return Strengths(variances, float(noise), lengths)
 
 
-def _excerpt(graph, rng):
-    """The records between some models and some datasets: few enough, and as many as possible of each."""
+def _excerpt(graph, size, rng):
+    """About so many records between some models and some datasets, and as many as possible of each."""
     fill = graph.n_edges / (graph.n_models * graph.n_datasets)
-    cells = _MOST_RECORDS / fill
+    cells = size / fill
     n_models = min(graph.n_models, int(np.ceil(cells / min(graph.n_datasets, np.sqrt(cells)))))
     n_datasets = min(graph.n_datasets, int(np.ceil(cells / n_models)))
     models = rng.permutation(graph.n_models)[:n_models]
     datasets = rng.permutation(graph.n_datasets)[:n_datasets]
     edges = np.flatnonzero(np.isin(graph.edge_models, models) & np.isin(graph.edge_datasets, datasets))
     # A block without results would say nothing; any records are better.
-    enough = len(edges) >= _MOST_RECORDS // 4
-    return edges[: 2 * _MOST_RECORDS] if enough else np.sort(rng.permutation(graph.n_edges)[:_MOST_RECORDS])
+    enough = len(edges) >= size // 4
+    return edges[: 2 * size] if enough else np.sort(rng.permutation(graph.n_edges)[:size])
 
 
 def _split(logs, widths):
