@@ -59,12 +59,12 @@ def state_of(estimator):
 class TestLengthOfTraining:
     @pytest.mark.parametrize(
         ("n_records", "learning_rate", "max_iter"),
-        [(40, 0.007, 200), (3000, 0.007, 200), (6000, 0.014, 283), (12_000, 0.021, 400), (60_000, 0.021, 400)],
+        [(40, 0.007, 200), (3000, 0.007, 200), (6000, 0.014, 264), (12_000, 0.021, 348), (120_000, 0.021, 800)],
     )
     def test_more_records_take_more_and_larger_steps(self, n_records, learning_rate, max_iter):
         rng = np.random.default_rng(0)
-        pairs = rng.permutation(300 * 200)[:n_records]
-        frame = pd.DataFrame({"model": pairs // 200, "dataset": pairs % 200, "score": rng.normal(size=n_records)})
+        pairs = rng.permutation(400 * 300)[:n_records]
+        frame = pd.DataFrame({"model": pairs // 300, "dataset": pairs % 300, "score": rng.normal(size=n_records)})
 
         def settings_of(**params):
             gat = TransferabilityGAT(**params)

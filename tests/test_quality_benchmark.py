@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from pandas.testing import assert_frame_equal
 from scipy import stats
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import Ridge
@@ -24,7 +25,8 @@ from skgat.datasets import make_transfer_records
 
 SCRIPTS = Path(skgat.__file__).parent.parent / "benchmarks" / "quality"
 NAMES = (
-    "sources", "simple", "residual", "gp", "contestants", "splits", "scores", "store", "board", "report", "targets",
+    "sources", "simple", "residual", "gp", "contestants", "classifiers", "splits", "scores", "store", "board", "report",
+    "targets",
 )  # fmt: skip
 
 
@@ -241,7 +243,71 @@ def test_paired_differences_agree_with_scipy(bench):
     assert np.isnan(bench.scores.summary([0.5])[1])
 
 
+# ---------------------------------------------------------------- the matrix that is measured here
+
+
+@pytest.fixture
+def classifiers(bench, monkeypatch, tmp_path):
+    """Few models on few tasks, kept in a folder of the test."""
+    measure = partial(bench.classifiers.measure, 30, 12, 0.4, n_jobs=1)
+    monkeypatch.setattr(bench.classifiers, "measure", measure)
+    monkeypatch.setattr(bench.classifiers, "_FILE", tmp_path / "build" / "classifiers.csv")
+    return bench.classifiers
+
+
+def test_classifiers_are_measured_once_and_the_same_each_time(classifiers, monkeypatch):
+    measured = classifiers.measure()
+    assert_frame_equal(classifiers.load_classifiers(), measured)
+    monkeypatch.setattr(classifiers, "measure", None)
+    assert_frame_equal(classifiers.load_classifiers(), measured)
+    assert [path.name for path in classifiers._FILE.parent.iterdir()] == ["classifiers.csv"]
+
+
+def test_scores_of_classifiers_are_their_accuracies_on_other_samples(classifiers):
+    records = classifiers.measure()
+    assert not records.duplicated(["model", "dataset"]).any()
+    assert 0.3 < len(records) / (30 * 12) < 0.5
+    for record in records.sample(15, random_state=0).to_dict("records"):
+        told, estimator = classifiers._model(int(record["model"][-3:]))
+        about, (samples, labels), (others, truth) = classifiers._task(int(record["dataset"][-3:]))
+        assert np.log(len(samples)) == about["dataset__log_size"]
+        assert not {row.tobytes() for row in samples} & {row.tobytes() for row in others}
+        score = np.mean(estimator.fit(samples, labels).predict(others) == truth)
+        assert record == pytest.approx({**told, **about, "score": score}, nan_ok=True)
+
+
+def test_what_classifiers_are_made_of_is_told(classifiers):
+    """Arguments that a family has, and no others."""
+    for number in range(60):
+        told, estimator = classifiers._model(number)
+        _, has, kinds = classifiers._FAMILIES[told["model__family"]]
+        for name, column in (("strength", "model__log_strength"), ("size", "model__size"), ("depth", "model__depth")):
+            assert np.isfinite(told[column]) == (name in has)
+        assert told["model__kind"] in (kinds or ("none",))
+        n_steps = len(classifiers._PREPARATIONS[told["model__preparation"]])
+        assert len(estimator) == n_steps + 1
+
+
+def test_popular_models_are_tried_more_often(bench):
+    chosen = bench.classifiers._chosen(200, 300, 0.17)
+    assert chosen.mean() == pytest.approx(0.17, abs=0.01)
+    for axis in (0, 1):
+        counts = chosen.sum(axis=axis)
+        assert np.quantile(counts, 0.9) > 3 * np.quantile(counts, 0.1) > 0
+
+
 # ---------------------------------------------------------------- contestants
+
+
+def test_who_cannot_take_part_has_a_reason(bench, records):
+    contestant = partial(bench.contestants.Contestant, "x", "X", Memory)
+    why_not, available = bench.contestants.why_not, bench.contestants.available
+    assert why_not(contestant(), records) is None
+    assert available(contestant(most_records=len(records), column="model"), records)
+    assert why_not(contestant(column="pair__log_me"), records) == "no column pair__log_me"
+    assert why_not(contestant(most_records=len(records) - 1), records) == f"more than {len(records) - 1} records"
+    assert not available(contestant(most_records=len(records) - 1), records)
+    assert not available(contestant(packages=("no_such_package",)), records)
 
 
 def test_the_residual_is_that_of_a_fit_without_the_row(bench, records):

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 import numpy as np
-from quality_contestants import ABLATION_SPLITS, CONTESTANTS, OURS, ablations, available
+from quality_contestants import ABLATION_SPLITS, CONTESTANTS, OURS, ablations, why_not
 from quality_scores import METRICS, evaluate, paired, summary, unit_value
 from quality_splits import SCENARIOS, load_matrix, splits_of
 from quality_store import Job
@@ -129,14 +129,14 @@ class Board:
         for contestant in CONTESTANTS.values():
             if contestant.missing():
                 reasons[contestant.title] = f"{', '.join(contestant.missing())} not installed"
-            elif contestant.column is not None:
-                without = [
-                    matrix
-                    for matrix in dict.fromkeys(matrix for matrix, _ in self.places())
-                    if not available(contestant, load_matrix(matrix, self.store.data_home).records)
-                ]
-                if without:
-                    reasons[contestant.title] = f"no column {contestant.column} in {', '.join(without)}"
+                continue
+            without = defaultdict(list)
+            for matrix in dict.fromkeys(matrix for matrix, _ in self.places()):
+                without[why_not(contestant, load_matrix(matrix, self.store.data_home).records)].append(matrix)
+            without.pop(None, None)
+            if without:
+                told = [f"{why} in {', '.join(matrices)}" for why, matrices in without.items()]
+                reasons[contestant.title] = "; ".join(told)
         return reasons
 
 

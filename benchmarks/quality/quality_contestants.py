@@ -9,6 +9,7 @@ __all__ = [
     "ablations",
     "available",
     "build",
+    "why_not",
 ]
 
 import importlib
@@ -47,6 +48,8 @@ class Contestant:
         A column that the records must have.
     packages : tuple of str
         What must be installed.
+    most_records : int or None
+        Of more it cannot learn in a reasonable time.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Contestant:
     make: Callable
     column: str | None = None
     packages: tuple = ()
+    most_records: int | None = None
 
     def missing(self):
         """The packages that are not there."""
@@ -153,7 +157,7 @@ def _all():
     for name, title, make, _ in _LEARNERS[:2]:
         yield Contestant(f"{name}-z", f"{title} (z)", partial(_on, OnStandardized, make))
     for name, title, standardize in (("gp", "Gaussian process", False), ("gp-z", "Gaussian process (z)", True)):
-        yield Contestant(name, title, partial(_gaussian_process, standardize))
+        yield Contestant(name, title, partial(_gaussian_process, standardize), most_records=5_000)
     needs = ("skgat.baselines:TransferSpaceRegressor",)
     yield Contestant("space", "Fennec (TransferSpaceRegressor)", _transfer_space, packages=needs)
     needs = ("skgat.embedding:GraphEmbedder",)
@@ -219,7 +223,16 @@ def ablations():
 
 def available(contestant, records):
     """Tell whether the contestant can take part with these records."""
-    return not contestant.missing() and (contestant.column is None or contestant.column in records.columns)
+    return not contestant.missing() and why_not(contestant, records) is None
+
+
+def why_not(contestant, records):
+    """What is wrong with the records for the contestant, or None."""
+    if contestant.column is not None and contestant.column not in records.columns:
+        return f"no column {contestant.column}"
+    if contestant.most_records is not None and len(records) > contestant.most_records:
+        return f"more than {contestant.most_records:,} records"
+    return None
 
 
 def build(contestant):

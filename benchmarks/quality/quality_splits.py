@@ -8,6 +8,7 @@ from functools import cache, partial
 
 import numpy as np
 import pandas as pd
+from quality_classifiers import load_classifiers
 
 from skgat import datasets
 from skgat.model_selection import LeaveBothOut, LeaveDatasetsOut, LeaveModelsOut, MissingEdges
@@ -83,6 +84,7 @@ MATRICES = {
         "Digits zoo, 30 models x 60 datasets",
         lambda _: (datasets.load_digits_zoo().records, ()),
     ),
+    "classifiers": ("Classifiers, 300 models x 500 datasets, 17 % of the pairs", lambda _: (load_classifiers(), ())),
 }
 
 
@@ -144,6 +146,7 @@ def _crossed(grouped, n_draws, matrix):
 
 
 _MAIN = ("domainnet", "image", "text", "vision", "digits")
+_ALL = (*_MAIN, "classifiers")
 _HUB = ("image", "text")
 _FEW_MODELS = {"domainnet": 2}  # a fold has two of its ten models
 
@@ -164,16 +167,16 @@ SCENARIOS = {
             _whole_datasets,
             {},
         ),
-        Scenario("hide20", "20 % of the pairs hidden", _MAIN, partial(_hidden, 0.2), {}),
+        Scenario("hide20", "20 % of the pairs hidden", _ALL, partial(_hidden, 0.2), {}),
         Scenario("hide80", "80 % of the pairs hidden", _MAIN, partial(_hidden, 0.8), {}),
         Scenario(
-            "new-datasets", "unknown datasets", _MAIN, partial(_by, LeaveDatasetsOut(FOLDS, random_state=0)), {}
+            "new-datasets", "unknown datasets", _ALL, partial(_by, LeaveDatasetsOut(FOLDS, random_state=0)), {}
         ),
         Scenario(
-            "new-models", "unknown models", _MAIN, partial(_by, LeaveModelsOut(FOLDS, random_state=0)), _FEW_MODELS
+            "new-models", "unknown models", _ALL, partial(_by, LeaveModelsOut(FOLDS, random_state=0)), _FEW_MODELS
         ),
         Scenario(
-            "new-both", "both unknown", _MAIN, partial(_by, LeaveBothOut(FOLDS, random_state=0)), _FEW_MODELS
+            "new-both", "both unknown", _ALL, partial(_by, LeaveBothOut(FOLDS, random_state=0)), _FEW_MODELS
         ),
         Scenario(
             "crossed",

@@ -97,7 +97,7 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         Decoupled weight decay.
     max_iter : int or "auto", default="auto"
         Number of training steps (epochs: each sees the whole graph). ``"auto"`` is 200, and with more than 3,000
-        records it grows with the root of their number up to 400.
+        records it grows as their number to the power of 0.4, up to 800.
     early_stopping : bool, default=False
         Whether to hold out whole datasets, stop when they are no longer predicted better, and keep the best state.
     validation_fraction : float, default=0.1

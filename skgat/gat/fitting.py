@@ -29,12 +29,14 @@ from .trainer import Trainer
 _DECODER_RANK = 32
 #: With this many nodes their features are trusted as much as their records.
 _PRIOR_NODES = 15
-#: The step size and the steps of up to so many records; more records take up to so many times as much of both.
+#: The step size and the steps of up to so many records; the size grows as the records do, the steps as a power of them,
+#: both up to so many times.
 _LEARNING_RATE = 7e-3
 _MAX_ITER = 200
 _FEW_RECORDS = 3_000
 _MOST_STEEPER = 3.0
-_MOST_LONGER = 2.0
+_LONGER = 0.4
+_MOST_LONGER = 4.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def _settings(estimator, graph):
     if settings["learning_rate"] == "auto":
         settings["learning_rate"] = _LEARNING_RATE * min(size, _MOST_STEEPER)
     if settings["max_iter"] == "auto":
-        settings["max_iter"] = round(_MAX_ITER * min(size**0.5, _MOST_LONGER))
+        settings["max_iter"] = round(_MAX_ITER * min(size**_LONGER, _MOST_LONGER))
     return settings
 
 

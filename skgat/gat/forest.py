@@ -165,7 +165,7 @@ def grow(graph, features, target, case, seed):
         weights = relative * np.prod([counts[side][codes[side]] for side in resampled], axis=0)
         tree = grow_tree(columns, target, weights, rng, max_features=1 / 3, min_samples_leaf=_LEAF_RECORDS)
         if tree is not None:
-            trees.append(tree)
+            trees.append(_flat(tree))
             unheard.append([counts[side] == 0 for side in resampled])
     if not trees:
         return None, None
@@ -245,23 +245,26 @@ def grow_tree(columns, target, weights, rng, **arguments):
         return tree.fit(told, wanted, sample_weight=weights[rows], check_input=False).tree_
 
 
+def _flat(tree):
+    """What is kept of a tree, by the names of a forest's arrays: a sixth of what scikit-learn holds."""
+    inner = tree.children_left >= 0
+    itself = np.arange(tree.node_count, dtype=np.int32)
+    return {
+        "columns": np.where(inner, tree.feature, 0).astype(np.int32),
+        "thresholds": np.where(inner, _round_down(tree.threshold), np.float32(-np.inf)),
+        "larger": np.where(inner, tree.children_right, itself).astype(np.int32),
+        "values": tree.value[:, 0, 0].astype(np.float32),
+    }, tree.max_depth
+
+
 def _join(trees, usual):
-    sizes = [tree.node_count for tree in trees]
+    tables, depths = zip(*trees, strict=True)
+    sizes = [len(table["values"]) for table in tables]
     roots = (np.cumsum(sizes) - sizes).astype(np.int32)
-    inner = np.concatenate([tree.children_left >= 0 for tree in trees])
-    itself = np.arange(len(inner), dtype=np.int32)
-    larger = np.repeat(roots, sizes) + np.concatenate([tree.children_right for tree in trees])
-    columns = np.where(inner, np.concatenate([tree.feature for tree in trees]), 0)
-    thresholds = _round_down(np.concatenate([tree.threshold for tree in trees]))
-    return Forest(
-        roots=roots,
-        columns=columns.astype(np.min_scalar_type(columns.max())),
-        thresholds=np.where(inner, thresholds, np.float32(-np.inf)),
-        larger=np.where(inner, larger, itself).astype(np.int32),
-        values=np.concatenate([tree.value[:, 0, 0] for tree in trees]).astype(np.float32),
-        depth=max(tree.max_depth for tree in trees),
-        usual=usual,
-    )
+    joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    joined["larger"] += np.repeat(roots, sizes)
+    joined["columns"] = joined["columns"].astype(np.min_scalar_type(joined["columns"].max()))
+    return Forest(roots=roots, **joined, depth=max(depths), usual=usual)
 
 
 def _round_down(thresholds):
