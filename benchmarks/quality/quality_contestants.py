@@ -30,6 +30,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from skgat import MetadataEncoder, TransferabilityGAT, baselines, presets
 
 OURS = "gat"
+#: Of those who take minutes or hours with more.
+_MOST_RECORDS = 5_000
 
 
 @dataclass(frozen=True)
@@ -157,12 +159,13 @@ def _all():
     for name, title, make, _ in _LEARNERS[:2]:
         yield Contestant(f"{name}-z", f"{title} (z)", partial(_on, OnStandardized, make))
     for name, title, standardize in (("gp", "Gaussian process", False), ("gp-z", "Gaussian process (z)", True)):
-        yield Contestant(name, title, partial(_gaussian_process, standardize), most_records=5_000)
+        yield Contestant(name, title, partial(_gaussian_process, standardize), most_records=_MOST_RECORDS)
     needs = ("skgat.baselines:TransferSpaceRegressor",)
     yield Contestant("space", "Fennec (TransferSpaceRegressor)", _transfer_space, packages=needs)
     needs = ("skgat.embedding:GraphEmbedder",)
     forest = partial(_graph_embedding, partial(RandomForestRegressor, random_state=0))
-    yield Contestant("embedding-forest", "TransferGraph (node2vec+, random forest)", forest, packages=needs)
+    title = "TransferGraph (node2vec+, random forest)"
+    yield Contestant("embedding-forest", title, forest, packages=needs, most_records=_MOST_RECORDS)
     title = "TransferGraph (node2vec+, XGBoost)"
     yield Contestant("embedding-xgboost", title, _embedding_boosting, packages=(*needs, "xgboost"))
     for name, preset in (("g4trf", presets.g4trf), ("scg4trf", presets.scg4trf)):

@@ -21,7 +21,7 @@ _TREES = 60
 #: Fewer models would be learned by heart.
 _FEWEST_MODELS = 5
 #: A tree learns from at most so many records, so that the trees of a large history cost no more than its networks.
-_MOST_RECORDS = 20_000
+_MOST_RECORDS = 10_000
 _LEAF_RECORDS = 3
 #: Targets are multiples of its inverse. Sums of them are exact, so that of splits into the same parts, which abound in
 #: small nodes, rounding chooses none, and neither does the unit of the scores.
