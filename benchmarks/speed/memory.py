@@ -35,8 +35,8 @@ PEAKS = [
 ]  # fmt: skip
 N_FEATURES = 8
 MIB = 2**20
-#: Bytes: a pair in the table, a record in the lists, a node, each for each network; and what does not grow.
-TABLE, LISTS, NODES, FIXED = 140, 170, 4_000, 50 * MIB
+#: Bytes: a pair in the table, a record in the lists, a node, each for each network; a record once; what does not grow.
+TABLE, LISTS, NODES, ONCE, FIXED = 140, 170, 6_500, 250, 50 * MIB
 
 
 def make_frame(n_models, n_datasets, n_records, seed=0):
@@ -125,7 +125,7 @@ def expected(n_models, n_datasets, n_records, n_parameters, members=4):
     # As `choose_layout` has it.
     table = cells <= min(2**18, 4 * n_records + 2**14)
     on_pairs = TABLE * cells if table else LISTS * n_records
-    return FIXED + members * (on_pairs + NODES * (n_models + n_datasets) + 16 * n_parameters)
+    return FIXED + ONCE * n_records + members * (on_pairs + NODES * (n_models + n_datasets) + 16 * n_parameters)
 
 
 def show_peaks(peaks, members=4):
