@@ -7,9 +7,8 @@ that the classifier has not seen. Some models and some tasks are tried more ofte
 
 __all__ = ["load_classifiers", "measure"]
 
-import os
 import warnings
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,8 @@ from sklearn.decomposition import PCA
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+from skgat._files import replace_file
 
 _FILE = ROOT / "build" / "classifiers.csv"
 _MODELS, _TASKS, _FILL = 300, 500, 0.17
@@ -85,12 +86,9 @@ _FAMILIES = {
 def load_classifiers():
     """The records; they are measured once, which takes minutes, and kept in ``build``."""
     if not _FILE.exists():
-        records = measure()
         _FILE.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _FILE.with_name(f".{_FILE.name}.{os.getpid()}.tmp")
-        records.to_csv(temporary, index=False)
-        os.replace(temporary, _FILE)
-    # "none" is a preparation, not a missing value.
+        replace_file(_FILE, measure().to_csv(index=False).encode())
+    # "none" is a preparation and a kind, not a missing value.
     return pd.read_csv(_FILE, keep_default_na=False, na_values=[""])
 
 
@@ -137,8 +135,8 @@ def _measure_task(number, models):
             warnings.simplefilter("ignore")
             try:
                 score = estimator.fit(*train).score(*test)
-            except (ValueError, np.linalg.LinAlgError):
-                continue  # no result is what a user would have, too
+            except np.linalg.LinAlgError:
+                continue  # too few samples of a class for its covariance: no result, as a user would have none
         records.append({**told, **about, "score": score})
     return records
 
@@ -258,8 +256,8 @@ def _friedman(rng, size):
 
 _SOURCES = {
     "digits": _digits,
-    "breast_cancer": lambda rng, size: _measured("breast_cancer", rng, size),
-    "wine": lambda rng, size: _measured("wine", rng, size),
+    "breast_cancer": partial(_measured, "breast_cancer"),
+    "wine": partial(_measured, "wine"),
     "clusters": _clusters,
     "moons": _moons,
     "circles": _circles,

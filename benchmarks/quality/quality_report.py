@@ -38,8 +38,8 @@ training rows. All seeds are fixed.
   times (on TransferGraph's images two models fail everywhere, and Pearson hangs on whether they are in one fold). Five
   known results: as unknown datasets, but each keeps {KNOWN_RESULTS} results, drawn at random.
 - *Classifiers* are a history of another kind and size, measured by the benchmark itself: accuracies of scikit-learn's
-  classifiers with drawn arguments on small tasks drawn from its tables and generators, 25,286 results, some models and
-  tasks with many and some with few. In four scenarios.
+  classifiers with drawn arguments on small tasks drawn from its tables and generators, some models and tasks with many
+  results and some with few. In four scenarios.
 - *Metrics*, on hidden pairs only: Pearson, Spearman and weighted Kendall (scipy's default), how far the first choice is
   behind the best (regret@1, in units of the score), the best of the first five relative to the best (rel. acc.@5), each
   by dataset and averaged over datasets with at least four hidden pairs (two, where a fold has only two models); RMSE

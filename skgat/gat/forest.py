@@ -246,7 +246,7 @@ def grow_tree(columns, target, weights, rng, **arguments):
 
 
 def _flat(tree):
-    """What is kept of a tree, by the names of a forest's arrays: a sixth of what scikit-learn holds."""
+    """What is kept of a tree, by the names of a forest's arrays, and its depth."""
     inner = tree.children_left >= 0
     itself = np.arange(tree.node_count, dtype=np.int32)
     return {
