@@ -137,6 +137,49 @@ class TestTrees:
         assert ignorance.of_models.shape == (40, 60)
 
 
+class TestLeaves:
+    @pytest.mark.parametrize(("share", "records"), [(1.0, 1), (0.0, 8)])
+    def test_are_as_small_as_metadata_are_telling(self, share, records, grown):
+        # Where nothing is to be learned, small leaves learn by heart, which helps nobody who was not heard of.
+        graph, features, noise = make_problem(n_models=40, n_datasets=2)
+        level = np.random.default_rng(1).normal(size=(40, 1))
+        features = {"model": level, "dataset": features["dataset"][:, :0], "pair": features["pair"][:, :0]}
+        grow(graph, features, share * level[graph.edge_models, 0] + (1.0 - share) * noise, "model", seed=0)
+        assert {tree.min_samples_leaf for tree in grown[-60:]} == {records}
+
+    @pytest.mark.parametrize("case", ["model", "both"])
+    def test_are_not_chosen_by_few_models_nor_where_the_dataset_is_unknown_too(self, case, grown):
+        graph, features, target = make_problem(n_models=19 if case == "model" else 40)
+        grow(graph, features, target, case, seed=0)
+        assert len(grown) == 60
+        assert {tree.min_samples_leaf for tree in grown} == {3}
+
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_are_judged_by_the_unheard_alone(self, weighted, grown, monkeypatch):
+        graph, features, target = make_problem(n_models=24, n_datasets=5, weighted=weighted)
+        found = {}
+        monkeypatch.setattr(forests, "_error_unheard", lambda *given: found.setdefault(len(found), given) and 0.0)
+        grow(graph, features, target, "model", seed=0)
+        monkeypatch.undo()
+        assert [len(given[3].roots) for given in found.values()] == [24, 24, 24]
+        forest, ignorance = found[1][3:]
+        codes = graph.edge_models, graph.edge_datasets
+        trees = ignorance.trees(*codes)
+        single = [replace(forest, roots=forest.roots[[number]]) for number in range(24)]
+        said = np.column_stack([tree.predict(of_edges(graph, features), codes[1]) for tree in single])
+        total = mass = 0.0
+        for edge in range(graph.n_edges):
+            heard = said[edge, trees[edge]]
+            if len(heard) > 1:
+                # Without bias: products of the errors of two different trees; then what sixty trees vary by.
+                errors = target[edge] - heard
+                products = [a * b for i, a in enumerate(errors) for j, b in enumerate(errors) if i != j]
+                weight = graph.relative_weights[edge]
+                total += weight * (np.mean(products) + np.var(heard, ddof=1) / 60)
+                mass += weight
+        assert_allclose(forests._error_unheard(graph, features, target, forest, ignorance), total / mass, rtol=1e-6)
+
+
 class TestUsual:
     def test_is_the_mean_and_the_spread_of_a_dataset(self):
         graph, features, _ = make_problem(n_models=400, n_datasets=3)

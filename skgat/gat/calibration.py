@@ -19,7 +19,7 @@ _FEWEST_EDGES = 20
 _FEW_ERRORS = 15
 #: A share that was learned from so many unknown models, or pairs of known ends, is taken for half of what it seems.
 _FEW_STRANGERS = 10
-_FEW_PAIRS = 100
+_FEW_PAIRS = 40
 #: The cases in which more is known of the pair.
 _EASIER = {"pair": (), "dataset": ("pair",), "model": ("pair",), "both": ("dataset", "model")}
 

@@ -119,7 +119,8 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
     forest_weight : float or "auto", default="auto"
         Share of a forest of trees in the prediction for models without records, from 0 to 1; the networks and the
         regression have the rest. ``"auto"`` learns it from models that were held out of training; it also lets trees
-        have a share, learned from pairs that were held out, in predictions for known models on known datasets.
+        have a share, learned from pairs that were held out, in predictions for known models on known datasets. How
+        many records a leaf needs is learned from models that trees did not hear of.
     factor_weight : float or "auto", default="auto"
         How much of what the kernel regression leaves over is completed by a table of low rank, from 0 to 1, for known
         models on known datasets: there results tell more than metadata do. ``"auto"`` learns it from pairs that were

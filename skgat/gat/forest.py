@@ -22,7 +22,16 @@ _TREES = 60
 _FEWEST_MODELS = 5
 #: A tree learns from at most so many records, so that the trees of a large history cost no more than its networks.
 _MOST_RECORDS = 10_000
+#: The fewest records of a leaf, and what else they may be: where metadata all but determine a result it is one, where
+#: they tell little it is many.
 _LEAF_RECORDS = 3
+_OTHER_LEAVES = (1, 8)
+#: Which is better so many trees of each kind tell, by the models that they did not hear of: fewer where each hears of
+#: more records. Fewer models cannot tell.
+_FEWEST_SCOUTS = 8
+_MOST_SCOUTS = 24
+_ALL_SCOUTED = 72_000
+_FEWEST_WITNESSES = 20
 #: Targets are multiples of its inverse. Sums of them are exact, so that of splits into the same parts, which abound in
 #: small nodes, rounding chooses none, and neither does the unit of the scores.
 _STEPS = 2.0**20
@@ -78,14 +87,8 @@ class Forest:
         -------
         array of shape (n_pairs,)
         """
-        columns = [features[role] for role in ROLES]
-        if self.usual is not None:
-            columns.append(_beside(features["pair"], datasets, self.usual))
-        table = as_table(columns)
-        scores = np.empty(len(table))
-        for start in range(0, len(table), _BLOCK):
-            rows = slice(start, start + _BLOCK)
-            values = self.values[self._leaves(table[rows])]
+        scores = np.empty(len(features["model"]))
+        for rows, values in self.votes(features, datasets):
             if trees is None:
                 scores[rows] = values.mean(axis=1, dtype=np.float64)
                 continue
@@ -93,6 +96,16 @@ class Forest:
             sums = (values * trees[rows]).sum(axis=1, dtype=np.float64)
             scores[rows] = np.divide(sums, n_asked, out=np.full(len(sums), np.nan), where=n_asked > 0)
         return scores
+
+    def votes(self, features, datasets):
+        """What every tree says, block by block: which rows, and an array of shape (n_rows, n_trees)."""
+        columns = [features[role] for role in ROLES]
+        if self.usual is not None:
+            columns.append(_beside(features["pair"], datasets, self.usual))
+        table = as_table(columns)
+        for start in range(0, len(table), _BLOCK):
+            rows = slice(start, min(start + _BLOCK, len(table)))
+            yield rows, self.values[self._leaves(table[rows])]
 
     def over(self, graph, pair_features):
         """The same trees over another graph, where something else is usual."""
@@ -148,6 +161,47 @@ def grow(graph, features, target, case, seed):
     """
     if graph.n_models < _FEWEST_MODELS or not (features["model"].shape[1] or features["pair"].shape[1]):
         return None, None
+    # Few trees heard of neither end of a pair, too few to tell more.
+    leaf = _choose_leaf(graph, features, target, seed) if case == "model" else _LEAF_RECORDS
+    return _grow(graph, features, target, case, seed, leaf, _TREES)
+
+
+def _choose_leaf(graph, features, target, seed):
+    """The fewest records of a leaf with which trees err least on the models that they did not hear of."""
+    if graph.n_models < _FEWEST_WITNESSES:
+        return _LEAF_RECORDS
+    n_scouts = min(max(_ALL_SCOUTED // graph.n_edges, _FEWEST_SCOUTS), _MOST_SCOUTS)
+    errors = {}
+    for leaf in (_LEAF_RECORDS, *_OTHER_LEAVES):
+        forest, ignorance = _grow(graph, features, target, "model", seed, leaf, n_scouts)
+        if forest is None:
+            return _LEAF_RECORDS
+        errors[leaf] = _error_unheard(graph, features, target, forest, ignorance)
+    return min(errors, key=errors.get)
+
+
+def _error_unheard(graph, features, target, forest, ignorance):
+    """The mean square of the errors on unheard models that a whole forest of such trees would make."""
+    codes = {side: getattr(graph, f"edge_{side}s") for side in SIDES}
+    of_edges = {side: features[side][codes[side]] for side in SIDES} | {"pair": features["pair"]}
+    trees = ignorance.trees(codes["model"], codes["dataset"])
+    total = mass = 0.0
+    for rows, values in forest.votes(of_edges, codes["dataset"]):
+        asked = trees[rows]
+        n_asked = asked.sum(axis=1)
+        # One tree does not tell by how much trees vary.
+        several = n_asked > 1
+        values, asked, n_asked = values[several], asked[several], n_asked[several]
+        means = (values * asked).sum(axis=1, dtype=np.float64) / n_asked
+        variance = (asked * (values - means[:, None]) ** 2).sum(axis=1) / (n_asked - 1)
+        weights = graph.relative_weights[rows][several]
+        # A mean over fewer trees varies more.
+        total += weights @ ((target[rows][several] - means) ** 2 - variance * (1.0 / n_asked - 1.0 / _TREES))
+        mass += weights.sum()
+    return total / mass if mass else 0.0
+
+
+def _grow(graph, features, target, case, seed, leaf, n_trees):
     codes = {side: getattr(graph, f"edge_{side}s") for side in SIDES}
     edges = np.arange(graph.n_edges)
     columns = [(features[side], codes[side]) for side in SIDES] + [(features["pair"], edges)]
@@ -160,10 +214,10 @@ def grow(graph, features, target, case, seed):
     relative = graph.relative_weights
     rng = np.random.default_rng((seed, len(resampled)))
     trees, unheard = [], []
-    for _ in range(_TREES):
+    for _ in range(n_trees):
         counts = {side: _resample(rng, getattr(graph, f"n_{side}s")) for side in resampled}
         weights = relative * np.prod([counts[side][codes[side]] for side in resampled], axis=0)
-        tree = grow_tree(columns, target, weights, rng, max_features=1 / 3, min_samples_leaf=_LEAF_RECORDS)
+        tree = grow_tree(columns, target, weights, rng, max_features=1 / 3, min_samples_leaf=leaf)
         if tree is not None:
             trees.append(_flat(tree))
             unheard.append([counts[side] == 0 for side in resampled])
