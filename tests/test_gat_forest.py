@@ -299,7 +299,7 @@ class TestShares:
         own, its = rng.normal(size=(2, 400))
         trial, graph = self.make_trial(own, "pair")
         shares = blend(trial, graph, {"pair": Rival.plain(its)})[1]
-        assert shares["pair"] == pytest.approx(0.5 * 400 / 500, abs=0.03)
+        assert shares["pair"] == pytest.approx(0.5 * 400 / 440, abs=0.03)
 
     def test_what_a_rival_will_not_err_by_is_not_held_against_it(self):
         rng = np.random.default_rng(0)
