@@ -154,7 +154,8 @@ class TestOwnEdge:
         frame = MetadataEncoder().fit_transform(records.assign(score=rng.permutation(records["score"])))
         frame = frame.sort_values(["dataset", "model"])
         gat = TransferabilityGAT(
-            n_estimators=1, max_iter=300, kernel_weight=0.0, target_transform="none", additive=False, random_state=seed,
+            n_estimators=1, max_iter=300, kernel_weight=0.0, forest_weight=0.0, target_transform="none", additive=False,
+            random_state=seed,
         ).fit(frame)  # fmt: skip
         part = rng.integers(0, 8, len(frame))
         without = np.empty(len(frame))
