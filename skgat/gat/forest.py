@@ -87,8 +87,11 @@ class Forest:
         -------
         array of shape (n_pairs,)
         """
-        scores = np.empty(len(features["model"]))
-        for rows, values in self.votes(features, datasets):
+        table = self._table(features, datasets)
+        scores = np.empty(len(table))
+        for start in range(0, len(table), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            values = self.values[self._leaves(table[rows])]
             if trees is None:
                 scores[rows] = values.mean(axis=1, dtype=np.float64)
                 continue
@@ -98,18 +101,18 @@ class Forest:
         return scores
 
     def votes(self, features, datasets):
-        """What every tree says, block by block: which rows, and an array of shape (n_rows, n_trees)."""
-        columns = [features[role] for role in ROLES]
-        if self.usual is not None:
-            columns.append(_beside(features["pair"], datasets, self.usual))
-        table = as_table(columns)
-        for start in range(0, len(table), _BLOCK):
-            rows = slice(start, min(start + _BLOCK, len(table)))
-            yield rows, self.values[self._leaves(table[rows])]
+        """What every tree says: an array of shape (n_pairs, n_trees)."""
+        return self.values[self._leaves(self._table(features, datasets))]
 
     def over(self, graph, pair_features):
         """The same trees over another graph, where something else is usual."""
         return self if self.usual is None else replace(self, usual=usual_of(graph, pair_features))
+
+    def _table(self, features, datasets):
+        columns = [features[role] for role in ROLES]
+        if self.usual is not None:
+            columns.append(_beside(features["pair"], datasets, self.usual))
+        return as_table(columns)
 
     def _leaves(self, table):
         nodes = np.repeat(self.roots[None].astype(np.intp), len(table), axis=0)
@@ -182,12 +185,13 @@ def _choose_leaf(graph, features, target, seed):
 
 def _error_unheard(graph, features, target, forest, ignorance):
     """The mean square of the errors on unheard models that a whole forest of such trees would make."""
-    codes = {side: getattr(graph, f"edge_{side}s") for side in SIDES}
-    of_edges = {side: features[side][codes[side]] for side in SIDES} | {"pair": features["pair"]}
-    trees = ignorance.trees(codes["model"], codes["dataset"])
     total = mass = 0.0
-    for rows, values in forest.votes(of_edges, codes["dataset"]):
-        asked = trees[rows]
+    # The features of all records of a large history at once would be more than all else that a fit holds.
+    for start in range(0, graph.n_edges, _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        codes = {side: getattr(graph, f"edge_{side}s")[rows] for side in SIDES}
+        of_edges = {side: features[side][codes[side]] for side in SIDES} | {"pair": features["pair"][rows]}
+        values, asked = forest.votes(of_edges, codes["dataset"]), ignorance.trees(codes["model"], codes["dataset"])
         n_asked = asked.sum(axis=1)
         # One tree does not tell by how much trees vary.
         several = n_asked > 1
