@@ -15,7 +15,7 @@ from skgat import MetadataEncoder, TransferabilityGAT
 from skgat.baselines import BiasRegressor
 from skgat.datasets import make_transfer_records
 from skgat.gat import fitting
-from skgat.gat.calibration import _FEW_ERRORS, draw_folds, noise_of, scarcity, try_folds
+from skgat.gat.calibration import _FEW_ERRORS, draw_folds, errors_on_held, noise_of, scarcity, try_folds
 from skgat.gat.inference import CASES
 from skgat.gat.placement import _LENGTHS, _MEAN, _RIDGES, place
 from skgat.gat.strengths import choose_strengths
@@ -187,6 +187,23 @@ class TestNoise:
         noise, ranking = noise_of(try_folds(big, target, scale, folds, predictions, disagreement))
         assert_allclose([noise[case] for case in CASES], [expected[case] for case in CASES])
         assert all(np.isfinite(value) for value in ranking.values())
+
+    def test_errors_where_it_is_told_how_wide_scores_lie(self, graph):
+        folds = folds_of(graph, kind="zscore")
+        target, scale = fit_target("zscore", graph, standardised(graph.dataset_features))
+        rng = np.random.default_rng(0)
+        predictions = [rng.normal(size=graph.n_edges) for _ in folds]
+        found = errors_on_held(graph, target, scale, folds, predictions, as_wide=True)
+        expected = []
+        for fold, values in zip(folds, predictions, strict=True):
+            for edge in np.flatnonzero(fold.held):
+                dataset = graph.edge_datasets[edge]
+                known = dataset in fold.graph.edge_datasets
+                level = (fold.scale if known else scale).levels[dataset]
+                standard = (graph.scores[edge] - level) / scale.spreads[dataset]
+                expected.append((standard - values[edge] * fold.scale.scale - fold.scale.center) / scale.scale)
+        assert_allclose(found, expected)
+        assert np.abs(found - errors_on_held(graph, target, scale, folds, predictions)).max() > 0.1
 
     @pytest.mark.parametrize("kind", ["balanced", "zscore", "rank"])
     def test_what_all_models_on_a_dataset_have_in_common_is_no_error_of_the_ranking(self, graph, kind):

@@ -118,6 +118,20 @@ class TestTrees:
         assert moved["both"].max() == 0
         assert moved["model"].min() > 1
 
+    def test_of_a_dataset_alone_those_are_asked_that_have_not_heard_of_it(self):
+        graph, features, target = make_problem()
+        own = graph.edge_datasets == 2
+        asked = {role: values[own] for role, values in of_edges(graph, features).items()}
+        ends = graph.edge_models[own], graph.edge_datasets[own]
+        (forest, ignorance), (other, _) = (
+            grow(graph, features, told, "both", seed=0) for told in (target, np.where(own, 1e3 - target, target))
+        )
+        alone = replace(ignorance, of_models=None).trees(*ends)
+        # Whether or not they have heard of the model, which about every third has not.
+        assert (alone.sum(axis=1) > 1.5 * ignorance.trees(*ends).sum(axis=1)).all()
+        assert_array_equal(forest.predict(asked, None, alone), other.predict(asked, None, alone))
+        assert np.abs(forest.predict(asked, None, ~alone) - other.predict(asked, None, ~alone)).min() > 10
+
     @pytest.mark.parametrize("described", ["dataset", None])
     def test_none_where_nothing_describes_a_model(self, described):
         graph, features, target = make_problem()
@@ -229,6 +243,7 @@ class TestShares:
         edges = np.arange(len(off))
         trial = Trial(
             off=np.asarray(off, dtype=float),
+            truth=np.random.default_rng(9).normal(size=len(off)),
             edges=edges,
             groups=graph.edge_datasets,
             cases=np.full(len(off), CASES.index(case)),
@@ -269,6 +284,83 @@ class TestShares:
         mixed, shares = blend(trial, graph, rivals)
         assert shares == {"model": expected, "both": expected}
         assert_allclose(mixed.off[of_both], (1 - expected + expected * luck) * own[of_both])
+
+    @pytest.mark.parametrize(("luck", "best"), [(0.0, 1.0), (10.0, 0.0)])
+    def test_of_an_unknown_dataset_alone_it_is_drawn_to_the_same(self, luck, best):
+        """Whether the trees were lucky or not with the few datasets that were held out."""
+        rng = np.random.default_rng(0)
+        own, its = rng.normal(size=(2, 400))
+        trial, graph = self.make_trial(own, "model")
+        alone = graph.edge_datasets % 4 == 0
+        trial.cases[alone] = CASES.index("dataset")
+        rivals = {"model": Rival.plain(np.where(alone, np.nan, its))}
+        usual = blend(trial, graph, rivals)[1]["model"]
+        trust = rng.uniform(size=400)
+        rivals["dataset"] = Rival(np.where(alone, luck * own, np.nan), np.zeros(400), trust, against=own)
+        mixed, shares = blend(trial, graph, rivals)
+        assert shares["model"] == usual > 0.2
+        # Five datasets beside ten that would count as much as what is usual.
+        assert shares["dataset"] == pytest.approx((5 * best + 10 * usual) / 15)
+        part = shares["dataset"] * trust[alone]
+        assert_allclose(mixed.off[alone], (1 - part + part * luck) * own[alone])
+
+    def share_by_order(self, own, its, apart=0.0, trust=1.0, told=0.0):
+        """What is learned on 200 unknown datasets where unknown models have no share."""
+        trial, graph = self.make_trial(own + told, "dataset", n_models=200, apart=apart)
+        rivals = {
+            "model": Rival.plain(np.full(len(own), np.nan)),
+            "dataset": Rival(its(trial.truth, trial.groups), np.zeros(len(own)), np.full(len(own), trust), against=own),
+        }
+        mixed, shares = blend(trial, graph, rivals)
+        assert_allclose(mixed.off, own + told + shares["dataset"] * trust * (rivals["dataset"].off - own))
+        return shares["dataset"] * 210 / 200
+
+    @pytest.mark.parametrize("shrunken", [0.1, 1.0, 5.0])
+    def test_by_order_the_size_of_predictions_does_not_count(self, shrunken):
+        """Two that err alike, of whom one says less or more by a factor: the mix in which both say as much."""
+        rng = np.random.default_rng(0)
+        own, its = rng.normal(size=(2, 40_000))
+        share = self.share_by_order(own, lambda truth, _: truth - shrunken * (truth - its))
+        assert share == pytest.approx(1 / (1 + shrunken), abs=0.03)
+
+    def test_by_order_who_says_nothing_is_not_heard(self):
+        own = 3.0 * np.random.default_rng(0).normal(size=40_000)
+        assert self.share_by_order(own, lambda truth, _: truth) == 0.0
+
+    def test_by_order_levels_of_datasets_do_not_count(self):
+        rng = np.random.default_rng(0)
+        own, its = rng.normal(size=(2, 40_000))
+        levels = 50.0 * rng.normal(size=200)
+        assert self.share_by_order(own, lambda _, datasets: its + levels[datasets]) == 0.5
+
+    @pytest.mark.parametrize("n_single", [1, 199, 200])
+    def test_by_order_a_single_result_of_a_dataset_tells_nothing(self, n_single):
+        rng = np.random.default_rng(0)
+        own, its = rng.normal(size=(2, 40_000))
+        trial, graph = self.make_trial(own, "dataset", n_models=200)
+        # Of the first datasets one model alone is held out, on which the other one is right.
+        alone = (graph.edge_datasets < n_single) & (graph.edge_models == 0)
+        its = np.where(alone, 0.0, np.where(graph.edge_datasets < n_single, np.nan, its))
+        nobody = Rival.plain(np.full(len(own), np.nan))
+        rival = Rival(its, np.zeros(len(own)), np.ones(len(own)), against=own)
+        _, shares = blend(trial, graph, {"model": nobody, "dataset": rival})
+        n_datasets = 200 - n_single
+        assert shares["dataset"] == pytest.approx(0.5 * n_datasets / (n_datasets + 10), abs=0.06)
+
+    def test_by_order_what_members_disagree_on_is_not_held_against_them(self):
+        rng = np.random.default_rng(0)
+        own, its = rng.normal(size=(2, 40_000))
+        assert self.share_by_order(own, lambda *_: its, apart=0.75) == pytest.approx(0.2, abs=0.03)
+
+    def test_by_order_the_share_is_for_those_who_are_trusted(self):
+        rng = np.random.default_rng(0)
+        own, its = rng.normal(size=(2, 40_000))
+        assert self.share_by_order(own, lambda *_: its, trust=0.625) == pytest.approx(0.8, abs=0.03)
+
+    def test_by_order_what_a_rival_was_told_is_not_to_its_credit(self):
+        rng = np.random.default_rng(0)
+        own, its, told = rng.normal(size=(3, 40_000))
+        assert self.share_by_order(own, lambda *_: its, told=3.0 * told) == 0.5
 
     def test_what_members_disagree_on_is_not_held_against_them(self):
         rng = np.random.default_rng(0)
@@ -392,11 +484,100 @@ class TestRecommender:
             presets.scg4trf(forest_weight="auto").fit(seen)
 
 
-def zoo_with_a_threshold(seed):
+@pytest.fixture(scope="module")
+def need():
+    """What trees are needed by known models: three parts beside as many as it has records."""
+
+    def need(records, models):
+        return 3 / (3 + records["model"].value_counts().reindex(models).to_numpy())
+
+    return need
+
+
+@pytest.fixture(scope="module")
+def new(encoded, seen):
+    """Known models on unknown datasets."""
+    return encoded[encoded["model"].isin(seen["model"]) & ~encoded["dataset"].isin(seen["dataset"])]
+
+
+class TestKnownModelsOnUnknownDatasets:
+    @staticmethod
+    def with_share(gat, share):
+        """The same, where the trees for two unknown ends have a share of what they are needed for."""
+        told = copy.copy(gat)
+        told.forest_ = dict(gat.forest_)
+        told.forest_["both"] = gat.forest_["both"].sharing(gat.graph_, gat.forest_["both"].share, share)
+        return told
+
+    def test_trees_have_the_less_of_a_say_the_more_records_a_model_has(self, by_weight, seen, new, need):
+        gat = by_weight[0.3]
+        plain = gat.predict(new)
+        part = 0.8 * need(seen, new["model"])
+        moved = self.with_share(gat, 0.8).predict(new) - plain
+        # What trees say themselves, in place of everybody else.
+        forest = replace(gat.forest_["both"], known_share=1.0, need=np.ones(gat.graph_.n_models))
+        alone = copy.copy(gat)
+        alone.forest_ = gat.forest_ | {"both": forest}
+        assert_allclose(moved, part * (alone.predict(new) - plain), rtol=1e-9)
+        assert np.ptp(part) > 0.02
+
+    def test_all_others_are_left_alone(self, by_weight, encoded, new):
+        others = encoded.drop(new.index)
+        told = self.with_share(by_weight[0.3], 0.8)
+        assert_array_equal(told.predict(others), by_weight[0.3].predict(others))
+
+    def test_all_models_at_once_and_one_by_one(self, by_weight, new):
+        told = self.with_share(by_weight[0.3], 0.8)
+        rows = new.drop_duplicates("dataset").drop(columns=[name for name in new if name.startswith("pair__")])
+        every = rows.loc[rows.index.repeat(len(told.models_))].assign(model=np.tile(told.models_, len(rows)))
+        for found, expected in zip(told.predict_all(rows, return_std=True), told.predict(every, True), strict=True):
+            assert_allclose(found.ravel(), expected, rtol=1e-6)
+        assert_allclose([told.predict(every.iloc[[row]])[0] for row in range(5)], told.predict(every)[:5], rtol=1e-12)
+        assert np.abs(told.predict_all(rows) - by_weight[0.3].predict_all(rows)).max() > 0.001
+
+    def test_new_records_leave_less_to_them(self, by_weight, seen, need):
+        told = self.with_share(by_weight[0.3], 0.8)
+        more = seen[seen["dataset"] == "dataset_1"].assign(dataset="dataset_1b")
+        grown = copy.deepcopy(told).partial_fit(more)
+        both = pd.concat([seen, more])
+        places = np.arange(len(grown.models_))
+        assert_allclose(grown.forest_["both"].of_known(places), 0.8 * need(both, grown.models_))
+        assert grown.forest_["both"].of_known(places).sum() < told.forest_["both"].of_known(places).sum()
+
+    def test_a_small_part_is_none(self, by_weight, seen, need):
+        told = self.with_share(by_weight[0.3], 0.02 / need(seen, ["model_00"])[0])
+        expected = 0.02 / need(seen, ["model_00"])[0] * need(seen, told.models_)
+        part = told.forest_["both"].of_known(np.arange(len(told.models_)))
+        assert_allclose(part, np.where(expected >= 0.02 - 1e-12, expected, 0.0))
+        assert 0 < (part == 0).sum() < len(part)
+
+    def test_of_too_many_models_none_is_asked_about(self, by_weight, new, monkeypatch):
+        monkeypatch.setattr(forests, "_MOST_KNOWN", by_weight[0.3].graph_.n_models - 1)
+        assert_array_equal(self.with_share(by_weight[0.3], 0.8).predict(new), by_weight[0.3].predict(new))
+
+    def test_a_saved_file_predicts_the_same(self, by_weight, new, tmp_path):
+        told = self.with_share(by_weight[0.3], 0.8)
+        persistence.save(told, tmp_path / "gat.skgat")
+        assert_array_equal(persistence.load(tmp_path / "gat.skgat").predict(new), told.predict(new))
+
+    def test_a_forest_of_before_has_no_say(self, by_weight, new):
+        """What was pickled has the attributes of its day."""
+        gat = copy.copy(by_weight[0.3])
+        old = copy.copy(gat.forest_["both"])
+        for name in ("known_share", "need"):
+            del vars(old)[name]
+        gat.forest_ = gat.forest_ | {"both": old}
+        assert_array_equal(gat.predict(new), by_weight[0.3].predict(new))
+
+    def test_a_given_weight_is_for_unknown_models_alone(self, by_weight):
+        assert {forest.known_share for weight in (0.3, 1) for forest in by_weight[weight].forest_.values()} == {0.0}
+
+
+def zoo_with_a_threshold(seed, n_datasets=12):
     """Models of which those above a size, known beside much that does not matter, are good at one kind of dataset."""
     rng = np.random.default_rng(seed)
-    features, kind = rng.normal(size=(80, 8)), rng.normal(size=12)
-    scores = np.where(features[:, [0]] > 0.4, 1.0, -1.0) * kind + 0.2 * rng.normal(size=(80, 12))
+    features, kind = rng.normal(size=(80, 8)), rng.normal(size=n_datasets)
+    scores = np.where(features[:, [0]] > 0.4, 1.0, -1.0) * kind + 0.2 * rng.normal(size=(80, n_datasets))
     records = pd.DataFrame(scores).rename_axis("model").reset_index().melt("model", None, "dataset", "score")
     columns = {f"model__{number}": column[records["model"]] for number, column in enumerate(features.T)}
     return records.assign(**columns, dataset__kind=kind[records["dataset"].astype(int)])
@@ -412,6 +593,20 @@ def test_trees_are_heard_where_a_threshold_decides(seed):
     assert gat.forest_["model"].share > 0.3
     gat.forest_ = None
     assert heard > pearson(truth, gat.predict(records[new]), groups=groups) + 0.05
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_of_models_with_few_records_trees_know_more_on_unknown_datasets(seed):
+    records = zoo_with_a_threshold(seed, n_datasets=40)
+    new = records["dataset"].astype(int) >= 30
+    few = records[~new].sample(frac=0.3, random_state=seed)
+    known = new & records["model"].isin(few["model"])
+    gat = TransferabilityGAT(max_iter=60, hidden_dim=16, n_heads=2, random_state=0).fit(few)
+    truth, groups = records.loc[known, "score"], records.loc[known, "dataset"]
+    heard = pearson(truth, gat.predict(records[known]), groups=groups)
+    assert gat.forest_["both"].known_share > 0.5
+    gat.forest_ = None
+    assert heard > pearson(truth, gat.predict(records[known]), groups=groups) + 0.01
 
 
 def test_trees_are_hardly_heard_where_models_differ_smoothly():

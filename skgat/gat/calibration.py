@@ -17,9 +17,11 @@ _FEWEST_NODES = 5
 _FEWEST_EDGES = 20
 #: The error of a case that was met on so many edges counts half, that of the cases in which more is known the rest.
 _FEW_ERRORS = 15
-#: A share that was learned from so many unknown models, or pairs of known ends, is taken for half of what it seems.
+#: A share that was learned from so many strangers, or pairs of known ends, is taken for half of what it seems.
 _FEW_STRANGERS = 10
 _FEW_PAIRS = 40
+#: What a share may be where it is chosen by the order.
+_SHARES = np.linspace(0.0, 1.0, 21)
 #: The cases in which more is known of the pair.
 _EASIER = {"pair": (), "dataset": ("pair",), "model": ("pair",), "both": ("dataset", "model")}
 
@@ -104,6 +106,8 @@ class Trial:
     ----------
     off : array of shape (n_held,)
         What was predicted too low, in the units of the target.
+    truth : array of shape (n_held,)
+        What was to be predicted.
     edges : integer array of shape (n_held,)
         Which edge it was about.
     groups : integer array of shape (n_held,)
@@ -117,6 +121,7 @@ class Trial:
     """
 
     off: np.ndarray
+    truth: np.ndarray
     edges: np.ndarray
     groups: np.ndarray
     cases: np.ndarray
@@ -151,6 +156,7 @@ def try_folds(graph, target, scale, folds, predictions, disagreement):
         }
         parts.append(
             (
+                target[fold.held],
                 np.flatnonzero(fold.held),
                 number * graph.n_datasets + graph.edge_datasets[fold.held],
                 (1 * (records["dataset"] == 0) + 2 * (records["model"] == 0))[fold.held],
@@ -162,12 +168,14 @@ def try_folds(graph, target, scale, folds, predictions, disagreement):
     return Trial(off, *(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def errors_on_held(graph, target, scale, folds, predictions):
+def errors_on_held(graph, target, scale, folds, predictions, as_wide=False):
     """What was predicted too low of the edges that folds do not hear of, one fold after the other.
 
     Parameters
     ----------
     graph, target, scale, folds, predictions : see :func:`try_folds`
+    as_wide : bool, default=False
+        Whether scores of a dataset lie as far apart as all its records say, and not as the fold takes them to.
 
     Returns
     -------
@@ -177,7 +185,8 @@ def errors_on_held(graph, target, scale, folds, predictions):
     parts = []
     for fold, values in zip(folds, predictions, strict=True):
         known = np.isin(graph.edge_datasets, fold.graph.edge_datasets)
-        parts.append(scale.errors(graph, target, values, fold.scale, known)[fold.held])
+        of_fold = replace(fold.scale, spreads=scale.spreads) if as_wide else fold.scale
+        parts.append(scale.errors(graph, target, values, of_fold, known)[fold.held])
     return np.concatenate(parts)
 
 
@@ -207,11 +216,14 @@ class Rival:
         The part of its variance that it will not have when it is asked.
     trust : array of shape (n_held,)
         What part of its share it is to have on each edge.
+    against : array of shape (n_held,) or None
+        What the trial's predictor would have been off by, had it been told as much; by default what it was.
     """
 
     off: np.ndarray
     apart: np.ndarray
     trust: np.ndarray
+    against: np.ndarray | None = None
 
     @classmethod
     def plain(cls, off):
@@ -231,6 +243,7 @@ def blend(trial, graph, rivals, share="auto"):
     share : float or "auto"
         The part of the other one; by default the one that errs least in the trial. Where both ends are unknown it is
         that of unknown models: there are few pairs of two strangers to learn from, and their datasets are fewer still.
+        Where the dataset alone is unknown, models are best in order with it, and few datasets draw it to the same.
 
     Returns
     -------
@@ -246,10 +259,13 @@ def blend(trial, graph, rivals, share="auto"):
             shares[case] = float(share)
         elif case == "both":
             shares[case] = shares["model"]
+        elif case == "dataset":
+            shares[case] = _share_by_order(trial, graph, rows, rival, shares["model"])
         else:
             shares[case] = _best_share(trial, graph, case, rows, rival)
         part = shares[case] * rival.trust[rows]
-        off[rows] += part * (rival.off[rows] - off[rows])
+        against = trial.off if rival.against is None else rival.against
+        off[rows] += part * (rival.off[rows] - against[rows])
         apart[rows] *= (1.0 - part) ** 2
     return replace(trial, off=off, apart=apart), shares
 
@@ -270,14 +286,42 @@ def _best_share(trial, graph, case, rows, rival):
     return float(min(gain / most, 1.0) * n_witnesses / (n_witnesses + few))
 
 
+def _share_by_order(trial, graph, rows, rival, usual):
+    """The share with which predictions go best with the truth within datasets, whatever their scale.
+
+    Errors would be in favour of who says least: where a few noisy scores tell how far those of a dataset lie apart,
+    it is best to predict that all models are alike.
+    """
+    _, groups, counts = np.unique(trial.groups[rows], return_inverse=True, return_counts=True)
+    rows = rows[counts[groups] > 1]
+    _, groups, counts = np.unique(trial.groups[rows], return_inverse=True, return_counts=True)
+    truth, apart = trial.truth[rows], trial.apart[rows] * (1.0 - 1.0 / counts[groups])
+    own, its = truth - rival.against[rows], truth - rival.off[rows]
+    truth, fits = _relative(truth, groups), np.empty(len(_SHARES))
+    for place, share in enumerate(_SHARES):
+        part = share * rival.trust[rows]
+        values = _relative(own + part * (its - own), groups)
+        # A single member varies by what members disagree on too, the ensemble does not.
+        size = max(values @ values - (1.0 - part) ** 2 @ apart, 0.25 * (values @ values), 1e-12)
+        fits[place] = (truth @ values) / np.sqrt(size)
+    # Errors on one dataset have a cause in common.
+    n_witnesses = len(np.unique(graph.edge_datasets[trial.edges[rows]]))
+    # Of those that are as good but for rounding it is the smallest.
+    best = _SHARES[np.argmax(fits >= fits.max() - 1e-9 * abs(fits.max()))]
+    return float((n_witnesses * best + _FEW_STRANGERS * usual) / (n_witnesses + _FEW_STRANGERS))
+
+
+def _relative(values, groups):
+    return values - (np.bincount(groups, values) / np.bincount(groups))[groups] if len(groups) else values
+
+
 def _centred(errors, groups):
     """Errors relative to the others of the group; NaN for a single one."""
     _, codes = np.unique(groups, return_inverse=True)
     counts = np.bincount(codes)[codes]
-    means = (np.bincount(codes, errors) / np.bincount(codes))[codes] if len(codes) else errors
     with np.errstate(divide="ignore", invalid="ignore"):
         # A mean over n takes one n-th of the freedom.
-        return np.where(counts > 1, (errors - means) / np.sqrt(1.0 - 1.0 / counts), np.nan)
+        return np.where(counts > 1, _relative(errors, codes) / np.sqrt(1.0 - 1.0 / counts), np.nan)
 
 
 def _by_case(errors, cases, apart):

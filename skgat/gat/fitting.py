@@ -14,7 +14,7 @@ from ..records import ROLES, lookup_ids
 from .calibration import Fold, Rival, blend, draw_folds, errors_on_held, noise_of, scarcity, try_folds
 from .distributed import training_layout
 from .edges import DenseEdges, choose_layout
-from .forest import grow
+from .forest import grow, need_of
 from .grove import Grove, plant, trust_of
 from .inference import CASES, FrozenNetwork, as_distances
 from .kernel import solve
@@ -208,7 +208,7 @@ def _judge(estimator, task, folds, predictions, kernel, seed):
     trial = try_folds(graph, task.target, task.scale, folds, predictions, disagreement)
     if kernel is not None and estimator.factor_weight:
         kernel, trial = _complete(task, trial, folds, predictions, regressions, kernel, estimator.factor_weight)
-    forest, trial = _grow(task, trial, estimator.forest_weight, seed)
+    forest, trial = _grow(task, trial, folds, predictions, estimator.forest_weight, seed)
     grove, trial = _plant(task, trial, folds, seed) if estimator.forest_weight == "auto" else (None, trial)
     noise, ranking_noise = noise_of(trial)
     return {"noise_": noise, "ranking_noise_": ranking_noise, "kernel_": kernel, "forest_": forest, "grove_": grove}
@@ -232,20 +232,30 @@ def _complete(task, trial, folds, predictions, regressions, kernel, weight):
     return kernel, replace(agreed, apart=trial.apart)
 
 
-def _grow(task, trial, weight, seed):
-    """The trees for unknown models and the trial with them; None where they would have no say."""
-    forests, rivals = {}, {}
+def _grow(task, trial, folds, predictions, weight, seed):
+    """The trees for strangers and the trial with them; None where they would have no say."""
+    graph, forests, rivals = task.graph, {}, {}
     for case in ("model", "both") if weight else ():
         # Where the dataset is unknown too they have the same share.
-        if rivals and not blend(trial, task.graph, rivals, weight)[1]["model"]:
+        if rivals and not blend(trial, graph, rivals, weight)[1]["model"]:
             break
-        forest, ignorance = grow(task.graph, task.features, task.target, case, seed)
+        forest, ignorance = grow(graph, task.features, task.target, case, seed)
         if forest is None:
             break
         forests[case], rivals[case] = forest, _rival_of_trees(task, trial, forest, ignorance, case)
-    trial, shares = blend(trial, task.graph, rivals, weight)
-    forests = {case: replace(forest, share=shares[case]) for case, forest in forests.items() if shares[case]}
-    return forests or None, trial
+    if "both" in forests and weight == "auto":
+        # Where the dataset alone is unknown the same trees are asked. They were told how far its scores lie apart.
+        of_trees = _rival_of_trees(task, trial, forests["both"], replace(ignorance, of_models=None), "dataset")
+        need = np.concatenate([need_of(fold.graph)[graph.edge_models[fold.held]] for fold in folds])
+        against = errors_on_held(graph, task.target, task.scale, folds, predictions, as_wide=True)
+        rivals["dataset"] = replace(of_trees, trust=need, against=against)
+    trial, shares = blend(trial, graph, rivals, weight)
+    shared = {
+        case: forest.sharing(graph, shares[case], shares.get("dataset", 0.0) if case == "both" else 0.0)
+        for case, forest in forests.items()
+        if shares[case]
+    }
+    return shared or None, trial
 
 
 def _rival_of_trees(task, trial, forest, ignorance, case):

@@ -1,4 +1,4 @@
-"""Trees for models without records: grown by scikit-learn, kept as arrays.
+"""Trees for models without records, or with few on an unknown dataset: grown by scikit-learn, kept as arrays.
 
 What tells one unknown model from another is often a threshold: large enough, trained on text, a measure above some
 value. The smooth functions of networks and kernels learn that slowly, trees at once. Each tree hears of some models
@@ -6,7 +6,7 @@ only, and where the dataset is unknown too of some datasets only, so that what i
 trees are where nothing is known.
 """
 
-__all__ = ["Forest", "Ignorance", "as_table", "grow", "grow_tree", "usual_of"]
+__all__ = ["Forest", "Ignorance", "as_table", "grow", "grow_tree", "need_of", "usual_of"]
 
 from dataclasses import dataclass, replace
 
@@ -37,6 +37,11 @@ _FEWEST_WITNESSES = 20
 _STEPS = 2.0**20
 #: What is usual on a dataset with so many records is half of what is usual everywhere.
 _FEW_RECORDS = 3
+#: Of a model with so many records trees have half of their share.
+_FEW_OF_MODEL = 3
+#: A smaller part is none, and of more models, which are ranked at once, they have none of any.
+_LEAST_PART = 0.02
+_MOST_KNOWN = 10_000
 _BLOCK = 4_096
 
 
@@ -60,6 +65,10 @@ class Forest:
         as well: a LogME says more of a model beside those of others on the same dataset.
     share : float
         What part of a prediction comes from the trees.
+    known_share : float
+        What part comes from them where the model is known, were it not for its records.
+    need : array of shape (n_models,) or None
+        What is left of that for each known model; None where there is no such part.
     """
 
     roots: np.ndarray
@@ -70,6 +79,8 @@ class Forest:
     depth: int
     usual: np.ndarray | None = None
     share: float = 0.0
+    known_share: float = 0.0
+    need: np.ndarray | None = None
 
     def predict(self, features, datasets, trees=None):
         """Scores in the units of training.
@@ -104,9 +115,22 @@ class Forest:
         """What every tree says: an array of shape (n_pairs, n_trees)."""
         return self.values[self._leaves(self._table(features, datasets))]
 
+    def of_known(self, models):
+        """What part of a prediction comes from the trees where the dataset alone is unknown."""
+        if self.need is None:
+            return np.zeros(len(models))
+        part = self.known_share * self.need[models]
+        return np.where(part < _LEAST_PART, 0.0, part)
+
+    def sharing(self, graph, share, known_share=0.0):
+        """The same trees with a part of the prediction."""
+        need = need_of(graph) if known_share and graph.n_models <= _MOST_KNOWN else None
+        return replace(self, share=share, known_share=known_share, need=need)
+
     def over(self, graph, pair_features):
         """The same trees over another graph, where something else is usual."""
-        return self if self.usual is None else replace(self, usual=usual_of(graph, pair_features))
+        usual = None if self.usual is None else usual_of(graph, pair_features)
+        return replace(self, usual=usual).sharing(graph, self.share, self.known_share)
 
     def _table(self, features, datasets):
         columns = [features[role] for role in ROLES]
@@ -129,18 +153,23 @@ class Ignorance:
 
     Attributes
     ----------
-    of_models : boolean array of shape (n_models, n_trees)
+    of_models : boolean array of shape (n_models, n_trees) or None
+        None where it does not matter.
     of_datasets : boolean array of shape (n_datasets, n_trees) or None
         None where all of them heard of all datasets.
     """
 
-    of_models: np.ndarray
+    of_models: np.ndarray | None
     of_datasets: np.ndarray | None
 
     def trees(self, models, datasets):
         """The trees that know as little of pairs of these nodes as of those that they are for."""
-        unheard = self.of_models[models]
-        return unheard if self.of_datasets is None else unheard & self.of_datasets[datasets]
+        unheard = [
+            table[nodes]
+            for table, nodes in ((self.of_models, models), (self.of_datasets, datasets))
+            if table is not None
+        ]
+        return np.logical_and.reduce(unheard)
 
 
 def grow(graph, features, target, case, seed):
@@ -229,6 +258,12 @@ def _grow(graph, features, target, case, seed, leaf, n_trees):
         return None, None
     of_whom = [np.column_stack(parts) for parts in zip(*unheard, strict=True)]
     return _join(trees, usual), Ignorance(*of_whom, *[None] * (2 - len(of_whom)))
+
+
+def need_of(graph):
+    """What part of their share trees have for each model, which others learn from its records."""
+    n_records = np.bincount(graph.edge_models, minlength=graph.n_models)
+    return _FEW_OF_MODEL / (_FEW_OF_MODEL + n_records)
 
 
 def usual_of(graph, pair_features):

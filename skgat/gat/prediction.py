@@ -44,9 +44,12 @@ def predict_pairs(estimator, X, ranking=False):
         rows = slice(start, start + _BLOCK)
         values[rows], variance[rows] = predict_of_terms(estimator, ends, rows, scaled["pair"][rows])
     case = 1 * (codes["dataset"] < 0) + 2 * (codes["model"] < 0)
+    for name, forest in (estimator.forest_ or {}).items() if case.any() else ():
+        part = np.where(case == CASES.index(name), forest.share, 0.0)
+        alone = case == CASES.index("dataset")
+        part[alone] = forest.of_known(codes["model"][alone])
+        _add_trees(forest, part, scaled, codes["dataset"], values, variance)
     if (codes["model"] < 0).any():
-        if estimator.forest_ is not None:
-            _add_trees(estimator.forest_, case, codes["dataset"], scaled, values, variance)
         reach = np.array([_reach(estimator, name) for name in CASES])[case]
         values, variance = values * reach, variance * reach**2
     noise = estimator.ranking_noise_ if ranking else estimator.noise_
@@ -90,6 +93,8 @@ def predict_columns(estimator, X):
         for start in range(0, graph.n_models, _COLUMN):
             models = slice(start, min(start + _COLUMN, graph.n_models))
             values, variance = _of_column(estimator, end, rows, models)
+            if code < 0:
+                _add_trees_to_column(estimator, features[rows], models, values, variance)
             off = np.sqrt(variance + error * network.scarcity["model"][models])
             scores[row, models], std[row, models] = scale.on_datasets(values, off, moments)
     return scores, std, {"dataset": _unlisted(network, unknown["dataset"])}
@@ -107,6 +112,21 @@ def _of_column(estimator, end, rows, models):
         exact = regression.predict_column(regression.terms["model"][models], terms, features)
     codes = np.arange(models.start, models.stop)
     return _together(estimator, members, exact, codes, np.broadcast_to(end.codes[rows], len(codes)))
+
+
+def _add_trees_to_column(estimator, features, models, values, variance):
+    """Let the trees have their part of a slice of the known models on an unknown dataset."""
+    forest = (estimator.forest_ or {}).get("both")
+    if forest is None or forest.need is None:
+        return
+    network = estimator.network_
+    scaled = {
+        "model": network.scale("model", estimator.graph_.model_features[models]),
+        "dataset": np.broadcast_to(features, (len(values), features.shape[1])),
+        "pair": np.zeros((len(values), network.config["n_pair_features"])),
+    }
+    part = forest.of_known(np.arange(models.start, models.stop))
+    _add_trees(forest, part, scaled, np.full(len(values), -1), values, variance)
 
 
 def end_of(estimator, side, codes, ids, features):
@@ -149,15 +169,13 @@ def _together(estimator, members, exact, models, datasets):
     return values, variance
 
 
-def _add_trees(forests, case, datasets, scaled, values, variance):
-    """Let the trees have their share where they have one; changes values and variance."""
-    for name, forest in forests.items():
-        rows = np.flatnonzero(case == CASES.index(name))
-        if not len(rows):
-            continue
+def _add_trees(forest, part, scaled, datasets, values, variance):
+    """Let the trees have their part of each pair, asked only where they have one; changes values and variance."""
+    rows = np.flatnonzero(part)
+    if len(rows):
         said = forest.predict({role: scaled[role][rows] for role in ROLES}, datasets[rows])
-        values[rows] += forest.share * (said - values[rows])
-        variance[rows] *= (1.0 - forest.share) ** 2
+        values[rows] += part[rows] * (said - values[rows])
+        variance[rows] *= (1.0 - part[rows]) ** 2
 
 
 def _reach(estimator, case):
