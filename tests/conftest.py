@@ -1,6 +1,7 @@
 """What test files share.
 
-One thread a process, so that sums do not hang on the machine; small or stubborn disks; a look at trees that are grown.
+One thread a process, so that sums do not hang on the machine; small or stubborn disks; a look at trees that are grown;
+a second device where there is one only.
 """
 
 import os
@@ -52,3 +53,17 @@ def grown(monkeypatch):
 
     monkeypatch.setattr(forest, "DecisionTreeRegressor", Kept)
     return trees
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    """A second device, whose random streams are those of the CPU."""
+    from pretend_device import PretendDevice
+
+    from skgat.embedding import linkpred
+    from skgat.gat import fitting, runtime, trainer
+
+    make = runtime.make_generator
+    for module in (runtime, trainer, fitting, linkpred):
+        monkeypatch.setattr(module, "make_generator", lambda seed, device: make(seed, "cpu"))
+    return PretendDevice()

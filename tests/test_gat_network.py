@@ -307,22 +307,22 @@ class SpyTrainer(trainer.Trainer):
         edges = self.inputs.edges
         self.heard = edges.present & (edges.place(torch.as_tensor(~held).float()) > 0)
 
-    def _loss(self, out, targets, supervised):
+    def _loss(self, edges, out, targets, supervised):
         self.steps[-1].setdefault("supervised", supervised.clone())
-        return super()._loss(out, targets, supervised)
+        return super()._loss(edges, out, targets, supervised)
 
     def epoch(self):
-        forward = self.network.forward
+        describe = self.network.describe
 
         def note(inputs, target, visible, generator=None):
             self.steps.append({"visible": visible.clone(), "heard": self.heard})
-            return forward(inputs, target, visible, generator)
+            return describe(inputs, target, visible, generator)
 
-        self.network.forward = note
+        self.network.describe = note
         try:
             return super().epoch()
         finally:
-            del self.network.forward
+            del self.network.describe
 
 
 @pytest.fixture

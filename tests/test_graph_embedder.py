@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal
+from pretend_device import AWAY
 from scipy.stats import rankdata
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
@@ -518,3 +519,13 @@ def test_bad_tables_and_scores_are_named():
         GraphEmbedder(edges=("score",)).fit(RECORDS.assign(score=np.nan))
     with pytest.raises(ValueError, match="Column 'model__kind' does not hold numbers"):
         GraphEmbedder().fit(RECORDS.assign(model__kind="a"))
+
+
+@pytest.mark.parametrize("method", ["sage", "gat"])
+def test_networks_keep_their_tensors_on_their_device(method, pretended):
+    """On a pretended one, where tensors of the host refuse to meet those of the device."""
+    expected = GraphEmbedder(method, **SMALL).fit_transform(RECORDS)
+    with pretended:
+        found = GraphEmbedder(method, **SMALL | {"device": AWAY}).fit_transform(RECORDS)
+    assert pretended.memory.peak > 1_000
+    assert_frame_equal(found, expected, rtol=1e-5)

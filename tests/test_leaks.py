@@ -185,7 +185,9 @@ def _without_edges(gat, rows):
 
 
 def _loss_on_everything(loss):
-    return lambda trainer, out, targets, supervised: loss(trainer, out, targets, trainer._all_in_training())
+    return lambda trainer, edges, out, targets, supervised: loss(
+        trainer, edges, out, targets, trainer._all_in_training()
+    )
 
 
 class TestTrainingRowsOnly:

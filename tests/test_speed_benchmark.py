@@ -16,7 +16,7 @@ from skgat.datasets import make_transfer_records
 from skgat.gat.edges import choose_layout
 
 SCRIPTS = Path(skgat.__file__).parent.parent / "benchmarks" / "speed"
-NAMES = ("machine", "peak", "stock", "small_fit", "large_graph", "memory")
+NAMES = ("machine", "peak", "stock", "small_fit", "large_graph", "memory", "parts")
 pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is measured on Linux")
 
 
@@ -83,6 +83,14 @@ def test_large_graph_measures_both_sides(bench, tmp_path, monkeypatch):
     assert found.keys() == {"skgat", "GATConv"}
     assert all(side["seconds"] > 0 for side in found.values())
     assert all(side["mib"] >= 0 for side in found.values())
+
+
+def test_parts_learn_what_the_whole_learns(bench):
+    whole, parts = (bench.parts.measure(400, n_parts, "cpu", 1) for n_parts in (1, 3))
+    assert whole["device"] == parts["device"] == "cpu"
+    assert parts["losses"] == pytest.approx(whole["losses"], rel=1e-5)
+    assert min(parts["seconds"], whole["seconds"]) > 0
+    assert min(parts["mib"], whole["mib"]) >= 0
 
 
 def test_the_picture_of_large_graphs(bench, tmp_path):

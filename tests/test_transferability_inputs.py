@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from pretend_device import AWAY
 
 from skgat import transferability as tr
 
@@ -203,6 +204,21 @@ def test_cuda_tensors_stay_on_the_gpu_and_give_the_same(measure):
         pytest.skip("needs a CUDA device")
     X, y = inputs(measure)
     assert score(measure, torch.tensor(X, device="cuda"), y) == pytest.approx(score(measure, X, y), rel=1e-4)
+
+
+@pytest.mark.parametrize("labels_too", [False, True])
+@pytest.mark.parametrize("measure", [*FEATURE_MEASURES, "leep", "nce"])
+def test_what_is_on_a_device_is_computed_there(measure, labels_too, pretended):
+    """On a pretended one, where tensors of the host refuse to meet those of the device."""
+    torch = pytest.importorskip("torch")
+    X, y = inputs(measure)
+    with pretended:
+        there = torch.tensor(X).to(AWAY), torch.tensor(y).to(AWAY) if labels_too else y
+        found = score(measure, *there)
+    assert found == pytest.approx(score(measure, X, y), rel=1e-9)
+    # Labels come home, and what is counted of them, never the features. Of a few rows PARC ranks all distances there.
+    if measure not in ("parc", "nce"):
+        assert pretended.memory.largest_brought_home < X.size
 
 
 @pytest.mark.parametrize("measure", FEATURE_MEASURES)

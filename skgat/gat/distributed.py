@@ -9,14 +9,12 @@ __all__ = ["ShardedEdges", "shard_edges", "training_layout"]
 import hashlib
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import SimpleNamespace
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
 from .edges import SparseEdges
-from .runtime import as_tensor
 
 _group = ContextVar("group", default=None)
 
@@ -140,16 +138,7 @@ class ShardedEdges(SparseEdges):
         self.bounds = bounds.tolist()
         rank = dist.get_rank(group)
         self.own = slice(self.bounds[rank], self.bounds[rank + 1])
-        part = SimpleNamespace(
-            n_models=graph.n_models,
-            n_datasets=graph.n_datasets,
-            n_edges=self.own.stop - self.own.start,
-            edge_models=graph.edge_models[self.own],
-            edge_datasets=graph.edge_datasets[self.own],
-            weights=graph.weights[self.own],
-        )
-        super().__init__(part, device)
-        self.weights = as_tensor(graph.weights[self.own] / graph.weights.mean(), device)
+        super().__init__(graph, device, self.own)
 
     def place(self, values):
         """This process' part of values in the order of the graph's edges."""
@@ -161,9 +150,9 @@ class ShardedEdges(SparseEdges):
         whole[..., self.own] = values.detach()
         return _summed(whole, self.group)
 
-    def draw(self, uniform):
+    def draw(self, uniform, n_members):
         """Random numbers on the edges: this process' part of what a single process draws."""
-        return self.place(uniform(self.n_all))
+        return self.place(uniform((n_members, self.n_all)))
 
     def backward(self, loss, weights):
         """Add the gradient of the loss, added up over the processes, to that of the weights."""

@@ -34,13 +34,38 @@ def by_member(values, like):
 class _AllEdges:
     """What training does otherwise where each process has a part of the edges."""
 
-    def draw(self, uniform):
+    def draw(self, uniform, n_members):
         """Random numbers on the edges, by a function of a shape."""
-        return uniform(*self.shape)
+        return uniform((n_members, *self.shape))
+
+    def learn(self, judge, inputs, described, targets, supervised, weights):
+        """Add the gradient of what a function says of predictions to that of the weights.
+
+        Parameters
+        ----------
+        judge : callable
+            The loss of each member, from the other arguments but the last.
+        inputs : Inputs
+        described : tuple
+            What the network knows of the nodes.
+        targets, supervised : tensors on the edges
+        weights : Parameter
+
+        Returns
+        -------
+        tensor of shape (n_members,)
+        """
+        losses = judge(inputs, described, targets, supervised)
+        self.backward(losses.sum(), weights)
+        return losses.detach()
 
     def backward(self, loss, weights):
         """Add the gradient of the loss to that of the weights."""
         loss.backward()
+
+    def say(self, predict, inputs, described):
+        """What a function predicts on the edges, from what is known of the nodes."""
+        return predict(inputs, *described)
 
     def over_all(self, sums):
         """What processes that have a part of the edges each do with sums at the nodes; here are all edges."""
@@ -110,22 +135,22 @@ class DenseEdges(_AllEdges):
 
 
 class SparseEdges(_AllEdges):
-    """Edges as two lists of ends, sorted by dataset.
+    """Edges as two lists of ends, sorted by dataset; of the graph's edges those of some rows.
 
     Everything that touches the nodes is one of two products of a sparse and a dense matrix: sums at the nodes, and
     inner products on the edges. Each is the other's derivative, and neither makes a tensor of edges by features.
     """
 
-    def __init__(self, graph, device):
-        self.shape = (graph.n_edges,)
+    def __init__(self, graph, device, rows=slice(None)):
         # What multiplies sparse matrices on the CPU reads 32 bits, and would copy longer numbers at every call.
         self.ends = {
-            "model": as_tensor(graph.edge_models, device, torch.int32),
-            "dataset": as_tensor(graph.edge_datasets, device, torch.int32),
+            "model": as_tensor(graph.edge_models[rows], device, torch.int32),
+            "dataset": as_tensor(graph.edge_datasets[rows], device, torch.int32),
         }
+        self.shape = self.ends["model"].shape
         self.sizes = {"model": graph.n_models, "dataset": graph.n_datasets}
-        self.weights = as_tensor(graph.weights / graph.weights.mean(), device)
-        self.present = torch.ones(graph.n_edges, dtype=torch.bool, device=device)
+        self.weights = as_tensor((graph.weights / graph.weights.mean())[rows], device)
+        self.present = torch.ones(self.shape, dtype=torch.bool, device=device)
         self.device = device
         self.order = torch.argsort(self.ends["model"], stable=True).int()
         self.senders = {"dataset": self.ends["model"], "model": self.ends["dataset"].index_select(0, self.order)}

@@ -20,6 +20,7 @@ from .inference import CASES, FrozenNetwork, as_distances
 from .kernel import solve
 from .leftover import factors_of_rest, on_edges
 from .module import Inputs, make_network
+from .parts import fitting_layout
 from .runtime import as_tensor, fair_share, make_generator, one_thread, resolve_device, to_numpy
 from .strengths import choose_strengths
 from .targets import TargetScale, fit_target, normal_scale
@@ -184,7 +185,7 @@ def _trainer(estimator, task, folds, held_out, seed, start):
         task.target if folds is None else np.stack([fold.target for fold in folds]),
         task.config,
         task.settings,
-        training_layout(choose_layout, estimator.conv, seed),
+        training_layout(fitting_layout(choose_layout, task.config), estimator.conv, seed),
         resolve_device(estimator.device),
         seed,
         weights=_matching(start, task.config, seed),

@@ -6,7 +6,18 @@ taken one by one: everything on the edges is a vector that is read and written i
 products of a sparse and a dense matrix.
 """
 
-__all__ = ["HIDDEN_LOGIT", "OTHER", "SLOPE", "DenseMessages", "SparseMessages", "add_up", "matrix", "pick"]
+__all__ = [
+    "HIDDEN_LOGIT",
+    "OTHER",
+    "SLOPE",
+    "Count",
+    "DenseMessages",
+    "Hear",
+    "SparseMessages",
+    "add_up",
+    "matrix",
+    "pick",
+]
 
 import torch
 import torch.nn.functional as nnf
@@ -42,7 +53,7 @@ def add_up(rows, places, n_places):
     return found
 
 
-class _Count:
+class Count:
     """How many visible edges each receiver has, and what follows from it.
 
     Attributes
@@ -75,7 +86,7 @@ class DenseMessages:
         self.hidden = (1.0 - self.shown) * HIDDEN_LOGIT
         # What the residual and its size add to the logits of a head is a product of its slopes with this.
         self.slants = torch.stack([residual, residual.abs()], dim=1).flatten(2)
-        self.counts = {side: _Count(edges.total(self.shown[:, 0], side)) for side in OTHER}
+        self.counts = {side: Count(edges.total(self.shown[:, 0], side)) for side in OTHER}
 
     def hear(self, side, query, slopes, key, values, scored):
         """As :meth:`SparseMessages.hear`."""
@@ -210,7 +221,7 @@ class SparseMessages:
             del view.places
         for side in edges.ends:
             counts = torch.stack([view.starts[side].diff() for view in self.views])
-            self.counts[side] = _Count(edges.over_all(counts.to(residual.dtype)))
+            self.counts[side] = Count(edges.over_all(counts.to(residual.dtype)))
 
     def hear(self, side, query, slopes, key, values, scored):
         """What each receiver hears, by attention.
@@ -234,7 +245,7 @@ class SparseMessages:
         """
         values = values.mT.contiguous()
         scored = None if scored is None else scored.mT.contiguous()
-        sums = self.edges.over_all(_Hear.apply(query, key, slopes, values, scored, self, side))
+        sums = self.add_up(query, key, slopes, values, scored, side)
         width = values.shape[-1]
         mass = sums[..., width : width + 1].clamp(min=1e-30)
         heard = [sums[..., :width], sums[..., width + 1 :]]
@@ -242,8 +253,12 @@ class SparseMessages:
         means = (torch.cat(heard, dim=-1) / mass).mT * count.trust
         return torch.cat([means, count.size.expand(-1, means.shape[1], -1, -1)], dim=2)
 
+    def add_up(self, query, key, slopes, values, scored, side):
+        """What the receivers hear before it is divided by their mass, over all edges."""
+        return self.edges.over_all(Hear.apply(query, key, slopes, values, scored, self, side))
 
-class _Hear(torch.autograd.Function):
+
+class Hear(torch.autograd.Function):
     """Sums over the visible edges of exp(logit), which is taken relative to the receiver's largest.
 
     The columns: times the senders' values and times one; with scores also times the residual times the senders' scored

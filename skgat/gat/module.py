@@ -2,6 +2,7 @@
 
 __all__ = ["ALL_SHOWN", "BipartiteNetwork", "HomogeneousNetwork", "make_network"]
 
+import copy
 import math
 from functools import cached_property
 from types import MappingProxyType
@@ -169,6 +170,8 @@ class BipartiteNetwork(nn.Module):
         edges = inputs.edges
         with torch.no_grad():
             mean, effects, residual = self.effects(target, visible, edges)
+            # What is on the nodes is on the device, wherever the edges are.
+            mean, effects = mean.to(inputs.device), {side: effects[side].to(inputs.device) for side in SIDES}
         states = {
             side: nnf.elu(self.into[side].mT @ (inputs.features[side] * shown[side]).mT + self.into[f"{side}_bias"].mT)
             for side in SIDES
@@ -228,13 +231,17 @@ class BipartiteNetwork(nn.Module):
         return out
 
     def forward(self, inputs, target, visible, generator=None):
-        """The prediction on every edge from what is visible.
+        """The prediction on every edge from what is visible."""
+        return inputs.edges.say(self.predict_edges, inputs, self.describe(inputs, target, visible, generator))
+
+    def describe(self, inputs, target, visible, generator=None):
+        """What predictions are made of: the mean, the terms of the nodes, and who sees features of pairs.
 
         ``generator`` is given in training, where it draws the dropout and which members see no features.
         """
         shown = ALL_SHOWN
         if generator is not None and any(self.config[f"blank_{role}"] for role in ALL_SHOWN):
-            draws = torch.rand((3, len(visible), 1, 1), generator=generator, dtype=torch.float32, device=visible.device)
+            draws = torch.rand((3, len(visible), 1, 1), generator=generator, dtype=torch.float32, device=inputs.device)
             shown = {
                 role: (draw >= self.config[f"blank_{role}"]).float()
                 for role, draw in zip(ALL_SHOWN, draws, strict=True)
@@ -242,7 +249,7 @@ class BipartiteNetwork(nn.Module):
             shown["pair"] = shown["pair"][..., 0]
         mean, effects, levels = self.encode(inputs, target, visible, shown)
         terms = {side: self.terms(side, levels[side], effects[side], generator) for side in SIDES}
-        return self.predict_edges(inputs, mean, terms, shown["pair"])
+        return mean, terms, shown["pair"]
 
     @torch.no_grad()
     def attention(self, inputs, target, visible):
@@ -342,7 +349,7 @@ class HomogeneousNetwork(nn.Module):
         out = inputs.edges.spread(terms["model"][..., 0], terms["dataset"][..., 0])
         return torch.sigmoid(out + by_member(self.decode["offset"], out))
 
-    forward = BipartiteNetwork.forward
+    forward, describe = BipartiteNetwork.forward, BipartiteNetwork.describe
 
     @torch.no_grad()
     def attention(self, inputs, target, visible):
@@ -372,15 +379,23 @@ class Inputs:
     """A graph on a device, in the form that the networks read."""
 
     def __init__(self, graph, features, near, edges, identity, device):
-        self.edges = edges
+        self.edges, self.device = edges, device
         self.features = {side: as_tensor(features[side], device) for side in SIDES}
-        self.pair_features = as_tensor(features["pair"], device) if features["pair"].shape[1] else None
+        self.pair_features = as_tensor(features["pair"], edges.device) if features["pair"].shape[1] else None
         self.near = {
             side: (as_tensor(near[side][0], device, torch.int64), as_tensor(near[side][1], device)) for side in SIDES
         }
         self.identity = {side: as_tensor(identity[side], device, torch.int64) for side in SIDES}
         self.sizes = {"model": graph.n_models, "dataset": graph.n_datasets}
         self._graph = graph
+
+    def over(self, edges, rows):
+        """The same with some of the edges alone, which are on the device."""
+        part = copy.copy(self)
+        part.edges = edges
+        if self.pair_features is not None:
+            part.pair_features = self.pair_features[rows].to(self.device)
+        return part
 
     @cached_property
     def ends(self):

@@ -95,10 +95,10 @@ class Trainer:
         edges = layout(graph, device)
         identity = {"model": range(graph.n_models), "dataset": range(graph.n_datasets)}
         self.inputs = Inputs(graph, features, near, edges, identity, device)
-        self.targets = edges.place(as_tensor(targets, device).reshape(-1, graph.n_edges))
+        self.targets = edges.place(as_tensor(targets, edges.device).reshape(-1, graph.n_edges))
         held, truth = (None, None) if validation is None else validation
         self.held = self._mask(held)[0]
-        self.truth = None if truth is None else edges.place(as_tensor(truth, device)[None])
+        self.truth = None if truth is None else edges.place(as_tensor(truth, edges.device)[None])
         self.training = edges.present & ~self.held & ~self._mask(folds)
         self._leaks = config["edge_features"] or config["additive"]
         self._hides = self._leaks or settings["edge_dropout"] > 0
@@ -110,7 +110,7 @@ class Trainer:
         edges = self.inputs.edges
         if chosen is None:
             return torch.zeros_like(edges.present)[None]
-        return edges.place(as_tensor(chosen, self.device).reshape(-1, chosen.shape[-1])) > 0
+        return edges.place(as_tensor(chosen, edges.device).reshape(-1, chosen.shape[-1])) > 0
 
     def _start_optimizer(self):
         self.vector = _as_one(self.network.parameters())
@@ -144,21 +144,24 @@ class Trainer:
     def _share_hidden(self):
         most = self.settings["edge_dropout"]
         least = min(_LEAST_HIDDEN, most) if not self._leaks else _LEAST_HIDDEN
-        draw = self._uniform(1)
+        draw = self._uniform((self.config["n_estimators"], 1))
         return least + (max(most, least) - least) * draw
 
-    def _uniform(self, *shape):
-        size = (self.config["n_estimators"], *shape)
-        return torch.rand(size, generator=self.generator, dtype=torch.float32, device=self.device)
+    def _uniform(self, shape):
+        return torch.rand(shape, generator=self.generator, dtype=torch.float32, device=self.device)
 
     def draw_hidden(self):
         """Which edges each member is not told of in this step."""
-        share = self._share_hidden()
-        hidden = self.inputs.edges.draw(self._uniform) < by_member(share, self.training)
+        edges, n_members = self.inputs.edges, self.config["n_estimators"]
+        share = self._share_hidden().to(edges.device)
+        hidden = edges.draw(self._uniform, n_members) < by_member(share, self.training)
         sizes, whole = self.inputs.sizes, self.settings["node_dropout"]
         if whole:
-            lost = {side: (self._uniform(sizes[side]) < whole).float() for side in sizes}
-            hidden |= self.inputs.edges.spread(lost["model"], lost["dataset"]) > 0
+            lost = {
+                side: (self._uniform((n_members, size)) < whole).float().to(edges.device)
+                for side, size in sizes.items()
+            }
+            hidden |= edges.spread(lost["model"], lost["dataset"]) > 0
         return hidden
 
     def epoch(self):
@@ -171,13 +174,13 @@ class Trainer:
             visible, supervised = self.training & ~hidden, self.training & hidden
         else:
             visible = supervised = self._all_in_training()
-        out = self.network(self.inputs, self.targets, visible, self.generator)
-        losses = self._loss(out, self.targets, supervised)
+        described = self.network.describe(self.inputs, self.targets, visible, self.generator)
         self.vector.grad.zero_()
-        self.inputs.edges.backward(losses.sum(), self.vector)
+        edges = self.inputs.edges
+        losses = edges.learn(self._judge, self.inputs, described, self.targets, supervised, self.vector)
         self._clip(_LONGEST * len(losses))
         self._step()
-        self.losses.append(float(losses.detach().mean()))
+        self.losses.append(float(losses.mean()))
         return self.losses[-1]
 
     def _clip(self, longest):
@@ -188,16 +191,18 @@ class Trainer:
     def _all_in_training(self):
         return self.training.expand(self.config["n_estimators"], *self.training.shape[1:])
 
-    def _loss(self, out, targets, supervised):
-        settings = self.settings
-        return losses_of(self.inputs.edges, out, targets, supervised, settings["loss"], settings["rank_weight"])
+    def _judge(self, inputs, described, targets, supervised):
+        return self._loss(inputs.edges, self.network.predict_edges(inputs, *described), targets, supervised)
+
+    def _loss(self, edges, out, targets, supervised):
+        return losses_of(edges, out, targets, supervised, self.settings["loss"], self.settings["rank_weight"])
 
     @torch.no_grad()
     def validate(self):
         """Score the held-out edges, higher is better, and keep the state if it is the best so far."""
         self.network.eval()
         out = self.network(self.inputs, self.targets, self._all_in_training()).mean(0, keepdim=True)
-        score = -float(self._loss(out, self.truth, self.held[None]).item())
+        score = -float(self._loss(self.inputs.edges, out, self.truth, self.held[None]).item())
         self.scores.append(score)
         if score > self.best_score:
             self.best_score, self.best_state = score, copy.deepcopy(self.network.state_dict())
