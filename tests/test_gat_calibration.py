@@ -188,22 +188,24 @@ class TestNoise:
         assert_allclose([noise[case] for case in CASES], [expected[case] for case in CASES])
         assert all(np.isfinite(value) for value in ranking.values())
 
-    def test_errors_where_it_is_told_how_wide_scores_lie(self, graph):
+    def test_errors_where_level_and_spread_are_told(self, graph):
         folds = folds_of(graph, kind="zscore")
         target, scale = fit_target("zscore", graph, standardised(graph.dataset_features))
         rng = np.random.default_rng(0)
         predictions = [rng.normal(size=graph.n_edges) for _ in folds]
-        found = errors_on_held(graph, target, scale, folds, predictions, as_wide=True)
+        found = errors_on_held(graph, target, scale, folds, predictions, told=True)
         expected = []
         for fold, values in zip(folds, predictions, strict=True):
             for edge in np.flatnonzero(fold.held):
                 dataset = graph.edge_datasets[edge]
-                known = dataset in fold.graph.edge_datasets
-                level = (fold.scale if known else scale).levels[dataset]
-                standard = (graph.scores[edge] - level) / scale.spreads[dataset]
+                standard = (graph.scores[edge] - scale.levels[dataset]) / scale.spreads[dataset]
                 expected.append((standard - values[edge] * fold.scale.scale - fold.scale.center) / scale.scale)
         assert_allclose(found, expected)
-        assert np.abs(found - errors_on_held(graph, target, scale, folds, predictions)).max() > 0.1
+        untold = errors_on_held(graph, target, scale, folds, predictions) - found
+        assert np.abs(untold).max() > 0.1
+        trial = try_folds(graph, target, scale, folds, predictions, np.zeros(graph.n_edges))
+        assert_allclose(trial.untold, untold, atol=1e-12)
+        assert_allclose(trial.truth, np.concatenate([target[fold.held] for fold in folds]))
 
     @pytest.mark.parametrize("kind", ["balanced", "zscore", "rank"])
     def test_what_all_models_on_a_dataset_have_in_common_is_no_error_of_the_ranking(self, graph, kind):

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skgat import MetadataEncoder, TransferabilityGAT, persistence, presets
 from skgat.datasets import make_transfer_records
 from skgat.gat import forest as forests
-from skgat.gat.calibration import Rival, Trial, blend
+from skgat.gat.calibration import Rival, Trial, blend, blend_by_order
 from skgat.gat.forest import Forest, Ignorance, grow, usual_of
 from skgat.gat.inference import CASES
 from skgat.graph import build_graph
@@ -244,6 +244,7 @@ class TestShares:
         trial = Trial(
             off=np.asarray(off, dtype=float),
             truth=np.random.default_rng(9).normal(size=len(off)),
+            untold=np.zeros(len(off)),
             edges=edges,
             groups=graph.edge_datasets,
             cases=np.full(len(off), CASES.index(case)),
@@ -285,34 +286,31 @@ class TestShares:
         assert shares == {"model": expected, "both": expected}
         assert_allclose(mixed.off[of_both], (1 - expected + expected * luck) * own[of_both])
 
+    @pytest.mark.parametrize("case", ["pair", "dataset"])
     @pytest.mark.parametrize(("luck", "best"), [(0.0, 1.0), (10.0, 0.0)])
-    def test_of_an_unknown_dataset_alone_it_is_drawn_to_the_same(self, luck, best):
-        """Whether the trees were lucky or not with the few datasets that were held out."""
+    def test_by_order_few_datasets_draw_it_to_what_is_usual(self, luck, best, case):
+        """Whether the trees were lucky or not with those that were held out."""
         rng = np.random.default_rng(0)
-        own, its = rng.normal(size=(2, 400))
+        own, usual = rng.normal(size=400), 0.4
         trial, graph = self.make_trial(own, "model")
-        alone = graph.edge_datasets % 4 == 0
-        trial.cases[alone] = CASES.index("dataset")
-        rivals = {"model": Rival.plain(np.where(alone, np.nan, its))}
-        usual = blend(trial, graph, rivals)[1]["model"]
+        known = graph.edge_datasets % 4 == 0
+        trial.cases[known] = CASES.index(case)
         trust = rng.uniform(size=400)
-        rivals["dataset"] = Rival(np.where(alone, luck * own, np.nan), np.zeros(400), trust, against=own)
-        mixed, shares = blend(trial, graph, rivals)
-        assert shares["model"] == usual > 0.2
+        mixed, shares = blend_by_order(trial, graph, {case: Rival(luck * own, np.zeros(400), trust)}, usual)
         # Five datasets beside ten that would count as much as what is usual.
-        assert shares["dataset"] == pytest.approx((5 * best + 10 * usual) / 15)
-        part = shares["dataset"] * trust[alone]
-        assert_allclose(mixed.off[alone], (1 - part + part * luck) * own[alone])
+        assert shares == {case: pytest.approx((5 * best + 10 * usual) / 15)}
+        part = shares[case] * trust[known]
+        assert_allclose(mixed.off[known], (1 - part + part * luck) * own[known])
+        assert_array_equal(mixed.off[~known], own[~known])
 
-    def share_by_order(self, own, its, apart=0.0, trust=1.0, told=0.0):
+    def share_by_order(self, own, its, apart=0.0, trust=1.0, untold=0.0):
         """What is learned on 200 unknown datasets where unknown models have no share."""
-        trial, graph = self.make_trial(own + told, "dataset", n_models=200, apart=apart)
-        rivals = {
-            "model": Rival.plain(np.full(len(own), np.nan)),
-            "dataset": Rival(its(trial.truth, trial.groups), np.zeros(len(own)), np.full(len(own), trust), against=own),
-        }
-        mixed, shares = blend(trial, graph, rivals)
-        assert_allclose(mixed.off, own + told + shares["dataset"] * trust * (rivals["dataset"].off - own))
+        trial, graph = self.make_trial(own + untold, "dataset", n_models=200, apart=apart)
+        trial.untold[:] = untold
+        off = its(trial.truth, trial.groups) + untold
+        rivals = {"dataset": Rival(off, np.zeros(len(own)), np.full(len(own), trust))}
+        mixed, shares = blend_by_order(trial, graph, rivals, 0.0)
+        assert_allclose(mixed.off, trial.off + shares["dataset"] * trust * (off - trial.off))
         return shares["dataset"] * 210 / 200
 
     @pytest.mark.parametrize("shrunken", [0.1, 1.0, 5.0])
@@ -341,9 +339,7 @@ class TestShares:
         # Of the first datasets one model alone is held out, on which the other one is right.
         alone = (graph.edge_datasets < n_single) & (graph.edge_models == 0)
         its = np.where(alone, 0.0, np.where(graph.edge_datasets < n_single, np.nan, its))
-        nobody = Rival.plain(np.full(len(own), np.nan))
-        rival = Rival(its, np.zeros(len(own)), np.ones(len(own)), against=own)
-        _, shares = blend(trial, graph, {"model": nobody, "dataset": rival})
+        _, shares = blend_by_order(trial, graph, {"dataset": Rival.plain(its)}, 0.0)
         n_datasets = 200 - n_single
         assert shares["dataset"] == pytest.approx(0.5 * n_datasets / (n_datasets + 10), abs=0.06)
 
@@ -357,10 +353,10 @@ class TestShares:
         own, its = rng.normal(size=(2, 40_000))
         assert self.share_by_order(own, lambda *_: its, trust=0.625) == pytest.approx(0.8, abs=0.03)
 
-    def test_by_order_what_a_rival_was_told_is_not_to_its_credit(self):
+    def test_by_order_what_nobody_was_told_does_not_count(self):
         rng = np.random.default_rng(0)
-        own, its, told = rng.normal(size=(3, 40_000))
-        assert self.share_by_order(own, lambda *_: its, told=3.0 * told) == 0.5
+        own, its, untold = rng.normal(size=(3, 40_000))
+        assert self.share_by_order(own, lambda *_: its, untold=3.0 * untold) == 0.5
 
     def test_what_members_disagree_on_is_not_held_against_them(self):
         rng = np.random.default_rng(0)
@@ -484,93 +480,149 @@ class TestRecommender:
             presets.scg4trf(forest_weight="auto").fit(seen)
 
 
-@pytest.fixture(scope="module")
-def need():
+def need(records, models):
     """What trees are needed by known models: three parts beside as many as it has records."""
-
-    def need(records, models):
-        return 3 / (3 + records["model"].value_counts().reindex(models).to_numpy())
-
-    return need
+    return 3 / (3 + records["model"].value_counts().reindex(models).to_numpy())
 
 
 @pytest.fixture(scope="module")
-def new(encoded, seen):
-    """Known models on unknown datasets."""
-    return encoded[encoded["model"].isin(seen["model"]) & ~encoded["dataset"].isin(seen["dataset"])]
+def known(encoded, seen):
+    """Rows of known models, by whose trees are asked about them."""
+    new = ~encoded["dataset"].isin(seen["dataset"])
+    return {"model": seen, "both": encoded[encoded["model"].isin(seen["model"]) & new]}
 
 
-class TestKnownModelsOnUnknownDatasets:
+@pytest.mark.parametrize("name", ["model", "both"])
+class TestKnownModels:
+    """The trees for unknown models where the model is known: on known datasets, and on unknown ones."""
+
     @staticmethod
-    def with_share(gat, share):
-        """The same, where the trees for two unknown ends have a share of what they are needed for."""
-        told = copy.copy(gat)
-        told.forest_ = dict(gat.forest_)
-        told.forest_["both"] = gat.forest_["both"].sharing(gat.graph_, gat.forest_["both"].share, share)
-        return told
+    def with_share(gat, name, share):
+        """The same, where the trees have a share of what they are needed for."""
+        asked = copy.copy(gat)
+        asked.forest_ = gat.forest_ | {name: gat.forest_[name].asked_of_known(gat.graph_, share)}
+        return asked
 
-    def test_trees_have_the_less_of_a_say_the_more_records_a_model_has(self, by_weight, seen, new, need):
-        gat = by_weight[0.3]
-        plain = gat.predict(new)
-        part = 0.8 * need(seen, new["model"])
-        moved = self.with_share(gat, 0.8).predict(new) - plain
+    def test_trees_have_the_less_of_a_say_the_more_records_a_model_has(self, name, by_weight, seen, known):
+        gat, rows = by_weight[0.3], known[name]
+        plain = gat.predict(rows)
+        part = 0.8 * need(seen, rows["model"])
+        moved = self.with_share(gat, name, 0.8).predict(rows) - plain
         # What trees say themselves, in place of everybody else.
-        forest = replace(gat.forest_["both"], known_share=1.0, need=np.ones(gat.graph_.n_models))
+        forest = replace(gat.forest_[name], known_share=1.0, need=np.ones(gat.graph_.n_models))
         alone = copy.copy(gat)
-        alone.forest_ = gat.forest_ | {"both": forest}
-        assert_allclose(moved, part * (alone.predict(new) - plain), rtol=1e-9)
+        alone.forest_ = gat.forest_ | {name: forest}
+        assert_allclose(moved, part * (alone.predict(rows) - plain), rtol=1e-9, atol=1e-12)
         assert np.ptp(part) > 0.02
 
-    def test_all_others_are_left_alone(self, by_weight, encoded, new):
-        others = encoded.drop(new.index)
-        told = self.with_share(by_weight[0.3], 0.8)
-        assert_array_equal(told.predict(others), by_weight[0.3].predict(others))
+    def test_all_others_are_left_alone(self, name, by_weight, encoded, known):
+        others = encoded.drop(known[name].index)
+        asked = self.with_share(by_weight[0.3], name, 0.8)
+        assert_array_equal(asked.predict(others), by_weight[0.3].predict(others))
 
-    def test_all_models_at_once_and_one_by_one(self, by_weight, new):
-        told = self.with_share(by_weight[0.3], 0.8)
-        rows = new.drop_duplicates("dataset").drop(columns=[name for name in new if name.startswith("pair__")])
-        every = rows.loc[rows.index.repeat(len(told.models_))].assign(model=np.tile(told.models_, len(rows)))
-        for found, expected in zip(told.predict_all(rows, return_std=True), told.predict(every, True), strict=True):
+    def test_all_models_at_once_and_one_by_one(self, name, by_weight, known):
+        asked = self.with_share(by_weight[0.3], name, 0.8)
+        bare = known[name].drop(columns=[column for column in known[name] if column.startswith("pair__")])
+        rows = bare.drop_duplicates("dataset").head(3)
+        every = rows.loc[rows.index.repeat(len(asked.models_))].assign(model=np.tile(asked.models_, len(rows)))
+        for found, expected in zip(asked.predict_all(rows, return_std=True), asked.predict(every, True), strict=True):
             assert_allclose(found.ravel(), expected, rtol=1e-6)
-        assert_allclose([told.predict(every.iloc[[row]])[0] for row in range(5)], told.predict(every)[:5], rtol=1e-12)
-        assert np.abs(told.predict_all(rows) - by_weight[0.3].predict_all(rows)).max() > 0.001
+        assert_allclose([asked.predict(every.iloc[[row]])[0] for row in range(5)], asked.predict(every)[:5], rtol=1e-12)
+        assert np.abs(asked.predict_all(rows) - by_weight[0.3].predict_all(rows)).max() > 0.001
 
-    def test_new_records_leave_less_to_them(self, by_weight, seen, need):
-        told = self.with_share(by_weight[0.3], 0.8)
+    def test_new_records_leave_less_to_them(self, name, by_weight, seen):
+        asked = self.with_share(by_weight[0.3], name, 0.8)
         more = seen[seen["dataset"] == "dataset_1"].assign(dataset="dataset_1b")
-        grown = copy.deepcopy(told).partial_fit(more)
+        grown = copy.deepcopy(asked).partial_fit(more)
         both = pd.concat([seen, more])
         places = np.arange(len(grown.models_))
-        assert_allclose(grown.forest_["both"].of_known(places), 0.8 * need(both, grown.models_))
-        assert grown.forest_["both"].of_known(places).sum() < told.forest_["both"].of_known(places).sum()
+        assert_allclose(grown.forest_[name].of_known(places), 0.8 * need(both, grown.models_))
+        assert grown.forest_[name].of_known(places).sum() < asked.forest_[name].of_known(places).sum()
 
-    def test_a_small_part_is_none(self, by_weight, seen, need):
-        told = self.with_share(by_weight[0.3], 0.02 / need(seen, ["model_00"])[0])
-        expected = 0.02 / need(seen, ["model_00"])[0] * need(seen, told.models_)
-        part = told.forest_["both"].of_known(np.arange(len(told.models_)))
+    def test_a_small_part_is_none(self, name, by_weight, seen):
+        share = 0.02 / need(seen, ["model_00"])[0]
+        asked = self.with_share(by_weight[0.3], name, share)
+        expected = share * need(seen, asked.models_)
+        part = asked.forest_[name].of_known(np.arange(len(asked.models_)))
         assert_allclose(part, np.where(expected >= 0.02 - 1e-12, expected, 0.0))
         assert 0 < (part == 0).sum() < len(part)
 
-    def test_of_too_many_models_none_is_asked_about(self, by_weight, new, monkeypatch):
+    def test_of_too_many_models_none_is_asked_about(self, name, by_weight, known, monkeypatch):
         monkeypatch.setattr(forests, "_MOST_KNOWN", by_weight[0.3].graph_.n_models - 1)
-        assert_array_equal(self.with_share(by_weight[0.3], 0.8).predict(new), by_weight[0.3].predict(new))
+        asked = self.with_share(by_weight[0.3], name, 0.8)
+        assert_array_equal(asked.predict(known[name]), by_weight[0.3].predict(known[name]))
 
-    def test_a_saved_file_predicts_the_same(self, by_weight, new, tmp_path):
-        told = self.with_share(by_weight[0.3], 0.8)
-        persistence.save(told, tmp_path / "gat.skgat")
-        assert_array_equal(persistence.load(tmp_path / "gat.skgat").predict(new), told.predict(new))
+    def test_a_saved_file_predicts_the_same(self, name, by_weight, known, tmp_path):
+        asked = self.with_share(by_weight[0.3], name, 0.8)
+        persistence.save(asked, tmp_path / "gat.skgat")
+        assert_array_equal(persistence.load(tmp_path / "gat.skgat").predict(known[name]), asked.predict(known[name]))
 
-    def test_a_forest_of_before_has_no_say(self, by_weight, new):
+    def test_a_forest_of_before_has_no_say(self, name, by_weight, known):
         """What was pickled has the attributes of its day."""
         gat = copy.copy(by_weight[0.3])
-        old = copy.copy(gat.forest_["both"])
-        for name in ("known_share", "need"):
-            del vars(old)[name]
-        gat.forest_ = gat.forest_ | {"both": old}
-        assert_array_equal(gat.predict(new), by_weight[0.3].predict(new))
+        old = copy.copy(gat.forest_[name])
+        for attribute in ("known_share", "need", "told"):
+            del vars(old)[attribute]
+        gat.forest_ = gat.forest_ | {name: old}
+        assert_array_equal(gat.predict(known[name]), by_weight[0.3].predict(known[name]))
 
-    def test_a_given_weight_is_for_unknown_models_alone(self, by_weight):
-        assert {forest.known_share for weight in (0.3, 1) for forest in by_weight[weight].forest_.values()} == {0.0}
+    def test_a_given_weight_is_for_unknown_models_alone(self, name, by_weight):
+        assert {by_weight[weight].forest_[name].known_share for weight in (0.3, 1)} == {0.0}
+
+
+class TestToldOnce:
+    """Where pairs have no features of their own, what trees say of pairs of known ends stands in a table."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def asked(cls, seen):
+        bare = seen.drop(columns=[column for column in seen if column.startswith("pair__")])
+        gat = TransferabilityGAT(forest_weight=0.3, **TINY).fit(bare)
+        features = {side: gat.network_.scale(side, getattr(gat.graph_, f"{side}_features")) for side in SIDES}
+        features["pair"] = np.zeros((gat.graph_.n_edges, 0))
+        told, untold = copy.copy(gat), copy.copy(gat)
+        forest = gat.forest_["model"]
+        told.forest_ = gat.forest_ | {"model": forest.asked_of_known(gat.graph_, 0.8, features)}
+        untold.forest_ = gat.forest_ | {"model": forest.asked_of_known(gat.graph_, 0.8)}
+        assert told.forest_["model"].told.shape == (12, 8)
+        return bare, told, untold
+
+    def test_it_says_what_they_say(self, asked):
+        bare, told, untold = asked
+        for found, expected in zip(told.predict(bare, True), untold.predict(bare, True), strict=True):
+            assert_allclose(found, expected, rtol=1e-6)
+        rows = bare.drop_duplicates("dataset")
+        assert_allclose(told.predict_all(rows), untold.predict_all(rows), rtol=1e-6)
+
+    def test_trees_are_not_asked_again(self, asked, monkeypatch):
+        bare, told, _ = asked
+        expected = told.predict(bare)
+        monkeypatch.setattr(Forest, "predict", lambda *_: pytest.fail("trees were asked"))
+        assert_array_equal(told.predict(bare), expected)
+
+    def test_but_about_those_who_joined(self, asked):
+        bare, *fits = asked
+        more = bare[bare["dataset"] == "dataset_1"]
+        more = pd.concat([more.assign(dataset="dataset_1b", dataset__scale_0=0.5), more.assign(model="model_03b")])
+        more = more[[*bare.columns]].drop_duplicates(["model", "dataset"])
+        told, untold = (copy.deepcopy(fitted).partial_fit(more) for fitted in fits)
+        assert np.isnan(told.forest_["model"].told).sum() == 12 + 8 + 1
+        rows = pd.concat([bare, more])
+        assert_allclose(told.predict(rows), untold.predict(rows), rtol=1e-6)
+
+    def test_not_of_too_many_pairs(self, asked, monkeypatch):
+        _, told, _ = asked
+        forest = told.forest_["model"]
+        features = {side: told.network_.scale(side, getattr(told.graph_, f"{side}_features")) for side in SIDES}
+        monkeypatch.setattr(forests, "_MOST_TOLD", 12 * 8 - 1)
+        assert forest.asked_of_known(told.graph_, 0.8, features).told is None
+
+    def test_a_saved_file_has_it(self, asked, tmp_path):
+        bare, told, _ = asked
+        persistence.save(told, tmp_path / "gat.skgat")
+        loaded = persistence.load(tmp_path / "gat.skgat")
+        assert_array_equal(loaded.forest_["model"].told, told.forest_["model"].told)
+        assert_array_equal(loaded.predict(bare), told.predict(bare))
 
 
 def zoo_with_a_threshold(seed, n_datasets=12):
@@ -595,18 +647,40 @@ def test_trees_are_heard_where_a_threshold_decides(seed):
     assert heard > pearson(truth, gat.predict(records[new]), groups=groups) + 0.05
 
 
+def heard_and_not(records, few, asked, name):
+    """How well predictions go with the truth within datasets, with trees and without, and their share."""
+    gat = TransferabilityGAT(max_iter=60, hidden_dim=16, n_heads=2, random_state=0).fit(few)
+    truth, groups, share = records.loc[asked, "score"], records.loc[asked, "dataset"], gat.forest_[name].known_share
+    found = []
+    for forest in (gat.forest_, None):
+        gat.forest_ = forest
+        found.append(pearson(truth, gat.predict(records[asked]), groups=groups))
+    return *found, share
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_of_models_with_few_records_trees_know_more_on_unknown_datasets(seed):
     records = zoo_with_a_threshold(seed, n_datasets=40)
     new = records["dataset"].astype(int) >= 30
     few = records[~new].sample(frac=0.3, random_state=seed)
-    known = new & records["model"].isin(few["model"])
-    gat = TransferabilityGAT(max_iter=60, hidden_dim=16, n_heads=2, random_state=0).fit(few)
-    truth, groups = records.loc[known, "score"], records.loc[known, "dataset"]
-    heard = pearson(truth, gat.predict(records[known]), groups=groups)
-    assert gat.forest_["both"].known_share > 0.5
-    gat.forest_ = None
-    assert heard > pearson(truth, gat.predict(records[known]), groups=groups) + 0.01
+    heard, without, share = heard_and_not(records, few, new & records["model"].isin(few["model"]), "both")
+    assert share > 0.5
+    assert heard > without + 0.01
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_of_models_with_few_records_trees_know_more_on_known_datasets(seed):
+    """A measure tells the result by whether it is large for its dataset."""
+    rng = np.random.default_rng(seed)
+    models, datasets = np.divmod(np.arange(60 * 20), 20)
+    large, level = rng.normal(size=len(models)), 5.0 * rng.normal(size=20)
+    scores = np.where(large > 0.5, 1.0, 0.0) + 0.2 * rng.normal(size=len(models))
+    records = pd.DataFrame({"model": models, "dataset": datasets, "score": scores})
+    records = records.assign(pair__measure=large + level[datasets], dataset__size=rng.normal(size=20)[datasets])
+    few = records.sample(frac=0.3, random_state=seed)
+    heard, without, share = heard_and_not(records, few, ~records.index.isin(few.index), "model")
+    assert share > 0.7
+    assert heard > without + 0.05
 
 
 def test_trees_are_hardly_heard_where_models_differ_smoothly():

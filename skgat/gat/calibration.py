@@ -1,6 +1,17 @@
 """What is held out of each member's training, and the honest errors that follow from it."""
 
-__all__ = ["Fold", "Rival", "Trial", "blend", "draw_folds", "errors_on_held", "noise_of", "scarcity", "try_folds"]
+__all__ = [
+    "Fold",
+    "Rival",
+    "Trial",
+    "blend",
+    "blend_by_order",
+    "draw_folds",
+    "errors_on_held",
+    "noise_of",
+    "scarcity",
+    "try_folds",
+]
 
 from dataclasses import dataclass, replace
 
@@ -108,6 +119,8 @@ class Trial:
         What was predicted too low, in the units of the target.
     truth : array of shape (n_held,)
         What was to be predicted.
+    untold : array of shape (n_held,)
+        How much less it would be off, had the level and the spread of the dataset been told.
     edges : integer array of shape (n_held,)
         Which edge it was about.
     groups : integer array of shape (n_held,)
@@ -122,6 +135,7 @@ class Trial:
 
     off: np.ndarray
     truth: np.ndarray
+    untold: np.ndarray
     edges: np.ndarray
     groups: np.ndarray
     cases: np.ndarray
@@ -149,6 +163,10 @@ def try_folds(graph, target, scale, folds, predictions, disagreement):
     Trial
     """
     parts = []
+    # The same for all predictions.
+    nothing = [np.zeros(graph.n_edges)] * len(folds)
+    untold, told = (errors_on_held(graph, target, scale, folds, nothing, told) for told in (False, True))
+    untold = np.split(untold - told, np.cumsum([fold.held.sum() for fold in folds])[:-1])
     for number, fold in enumerate(folds):
         records = {
             side: np.bincount(getattr(fold.graph, f"edge_{side}s"), minlength=getattr(graph, f"n_{side}s"))[codes]
@@ -157,6 +175,7 @@ def try_folds(graph, target, scale, folds, predictions, disagreement):
         parts.append(
             (
                 target[fold.held],
+                untold[number],
                 np.flatnonzero(fold.held),
                 number * graph.n_datasets + graph.edge_datasets[fold.held],
                 (1 * (records["dataset"] == 0) + 2 * (records["model"] == 0))[fold.held],
@@ -168,14 +187,14 @@ def try_folds(graph, target, scale, folds, predictions, disagreement):
     return Trial(off, *(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def errors_on_held(graph, target, scale, folds, predictions, as_wide=False):
+def errors_on_held(graph, target, scale, folds, predictions, told=False):
     """What was predicted too low of the edges that folds do not hear of, one fold after the other.
 
     Parameters
     ----------
     graph, target, scale, folds, predictions : see :func:`try_folds`
-    as_wide : bool, default=False
-        Whether scores of a dataset lie as far apart as all its records say, and not as the fold takes them to.
+    told : bool, default=False
+        Whether level and spread of each dataset are what all its records say, and not what the fold takes them to be.
 
     Returns
     -------
@@ -185,7 +204,7 @@ def errors_on_held(graph, target, scale, folds, predictions, as_wide=False):
     parts = []
     for fold, values in zip(folds, predictions, strict=True):
         known = np.isin(graph.edge_datasets, fold.graph.edge_datasets)
-        of_fold = replace(fold.scale, spreads=scale.spreads) if as_wide else fold.scale
+        of_fold = replace(fold.scale, levels=scale.levels, spreads=scale.spreads) if told else fold.scale
         parts.append(scale.errors(graph, target, values, of_fold, known)[fold.held])
     return np.concatenate(parts)
 
@@ -216,14 +235,11 @@ class Rival:
         The part of its variance that it will not have when it is asked.
     trust : array of shape (n_held,)
         What part of its share it is to have on each edge.
-    against : array of shape (n_held,) or None
-        What the trial's predictor would have been off by, had it been told as much; by default what it was.
     """
 
     off: np.ndarray
     apart: np.ndarray
     trust: np.ndarray
-    against: np.ndarray | None = None
 
     @classmethod
     def plain(cls, off):
@@ -243,7 +259,6 @@ def blend(trial, graph, rivals, share="auto"):
     share : float or "auto"
         The part of the other one; by default the one that errs least in the trial. Where both ends are unknown it is
         that of unknown models: there are few pairs of two strangers to learn from, and their datasets are fewer still.
-        Where the dataset alone is unknown, models are best in order with it, and few datasets draw it to the same.
 
     Returns
     -------
@@ -252,22 +267,46 @@ def blend(trial, graph, rivals, share="auto"):
     shares : dict of float
         By case, from 0 to 1.
     """
-    off, apart, shares = trial.off.copy(), trial.apart.copy(), {}
+    shares = {}
     for case, rival in rivals.items():
-        rows = np.flatnonzero((trial.cases == CASES.index(case)) & np.isfinite(rival.off))
+        rows = _rows_of(trial, case, rival)
         if share != "auto":
             shares[case] = float(share)
         elif case == "both":
             shares[case] = shares["model"]
-        elif case == "dataset":
-            shares[case] = _share_by_order(trial, graph, rows, rival, shares["model"])
         else:
             shares[case] = _best_share(trial, graph, case, rows, rival)
+    return _mixed(trial, rivals, shares), shares
+
+
+def blend_by_order(trial, graph, rivals, usual):
+    """As :func:`blend`, with the shares with which models are best in order on each dataset.
+
+    Parameters
+    ----------
+    trial, graph, rivals : see :func:`blend`
+    usual : float
+        The share that is taken where the trial does not tell.
+    """
+    shares = {
+        case: _share_by_order(trial, graph, _rows_of(trial, case, rival), rival, usual)
+        for case, rival in rivals.items()
+    }
+    return _mixed(trial, rivals, shares), shares
+
+
+def _rows_of(trial, case, rival):
+    return np.flatnonzero((trial.cases == CASES.index(case)) & np.isfinite(rival.off))
+
+
+def _mixed(trial, rivals, shares):
+    off, apart = trial.off.copy(), trial.apart.copy()
+    for case, rival in rivals.items():
+        rows = _rows_of(trial, case, rival)
         part = shares[case] * rival.trust[rows]
-        against = trial.off if rival.against is None else rival.against
-        off[rows] += part * (rival.off[rows] - against[rows])
+        off[rows] += part * (rival.off[rows] - off[rows])
         apart[rows] *= (1.0 - part) ** 2
-    return replace(trial, off=off, apart=apart), shares
+    return replace(trial, off=off, apart=apart)
 
 
 def _best_share(trial, graph, case, rows, rival):
@@ -296,7 +335,7 @@ def _share_by_order(trial, graph, rows, rival, usual):
     rows = rows[counts[groups] > 1]
     _, groups, counts = np.unique(trial.groups[rows], return_inverse=True, return_counts=True)
     truth, apart = trial.truth[rows], trial.apart[rows] * (1.0 - 1.0 / counts[groups])
-    own, its = truth - rival.against[rows], truth - rival.off[rows]
+    own, its = (truth - (off - trial.untold)[rows] for off in (trial.off, rival.off))
     truth, fits = _relative(truth, groups), np.empty(len(_SHARES))
     for place, share in enumerate(_SHARES):
         part = share * rival.trust[rows]

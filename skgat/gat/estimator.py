@@ -34,9 +34,9 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
     (a Gaussian process whose covariance compares models, datasets and pairs by their identity and their features):
     the networks learn how results on one dataset speak of another, the regression is at its best where there are few
     records and metadata that can be trusted. ``kernel_weight`` is the share of the regression. What it leaves over of
-    known models on known datasets is completed by a table of low rank, and models without records, or with few on an
-    unknown dataset, are predicted by a forest of trees on their metadata too, both with shares that are learned: some
-    things only results tell, and what tells such models apart is often a threshold.
+    known models on known datasets is completed by a table of low rank, and models without records, or with few, are
+    predicted by a forest of trees on their metadata too, both with shares that are learned: some things only results
+    tell, and what tells such models apart is often a threshold.
 
     The graph is frozen by ``fit``: a prediction depends on its own row and the fitted state alone.
 
@@ -119,9 +119,9 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
     forest_weight : float or "auto", default="auto"
         Share of a forest of trees in the prediction for models without records, from 0 to 1; the networks and the
         regression have the rest. ``"auto"`` learns it from models that were held out of training; it also lets trees
-        have a share, learned from pairs that were held out, in predictions for known models on known datasets, and one
-        for known models with few records on unknown datasets. How many records a leaf needs is learned from models
-        that trees did not hear of.
+        have shares, learned in the same way, in predictions for known models: others between known models and known
+        datasets, and the same where a model has few records. How many records a leaf needs is learned from models that
+        trees did not hear of.
     factor_weight : float or "auto", default="auto"
         How much of what the kernel regression leaves over is completed by a table of low rank, from 0 to 1, for known
         models on known datasets: there results tell more than metadata do. ``"auto"`` learns it from pairs that were
@@ -149,7 +149,8 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         The kernel regression, in numpy, with the factors of what it leaves over; None with ``kernel_weight=0``.
     forest_ : dict of Forest or None
         The trees for unknown models, in numpy, and their share: under ``"model"`` those for known datasets, under
-        ``"both"`` those for unknown ones, which also have a share for known models there. None where they have none.
+        ``"both"`` those for unknown ones. Both also have a share for known models with few records. None where they
+        have none.
     grove_ : Grove or None
         What trees say of every pair of a known model and a known dataset, and their share; None where they have none:
         with a ``forest_weight`` that is given, without metadata, or with more than two million such pairs.

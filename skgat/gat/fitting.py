@@ -11,12 +11,12 @@ import torch
 from .._likeness import Likeness, make_likeness, read_similarity
 from ..graph import SIDES, Graph, neighbors
 from ..records import ROLES, lookup_ids
-from .calibration import Fold, Rival, blend, draw_folds, errors_on_held, noise_of, scarcity, try_folds
+from .calibration import Fold, Rival, blend, blend_by_order, draw_folds, errors_on_held, noise_of, scarcity, try_folds
 from .distributed import training_layout
 from .edges import DenseEdges, choose_layout
 from .forest import grow, need_of
 from .grove import Grove, plant, trust_of
-from .inference import CASES, FrozenNetwork, as_distances
+from .inference import ASKED_OF_KNOWN, CASES, FrozenNetwork, as_distances
 from .kernel import solve
 from .leftover import factors_of_rest, on_edges
 from .module import Inputs, make_network
@@ -209,10 +209,19 @@ def _judge(estimator, task, folds, predictions, kernel, seed):
     trial = try_folds(graph, task.target, task.scale, folds, predictions, disagreement)
     if kernel is not None and estimator.factor_weight:
         kernel, trial = _complete(task, trial, folds, predictions, regressions, kernel, estimator.factor_weight)
-    forest, trial = _grow(task, trial, folds, predictions, estimator.forest_weight, seed)
-    grove, trial = _plant(task, trial, folds, seed) if estimator.forest_weight == "auto" else (None, trial)
+    grown, trial = _grow(task, trial, estimator.forest_weight, seed)
+    forest, grove = {case: forest for case, (forest, _) in grown.items()}, None
+    if estimator.forest_weight == "auto":
+        grove, trial = _plant(task, trial, folds, seed)
+        forest, trial = _ask_of_known(task, trial, folds, grown)
     noise, ranking_noise = noise_of(trial)
-    return {"noise_": noise, "ranking_noise_": ranking_noise, "kernel_": kernel, "forest_": forest, "grove_": grove}
+    return {
+        "noise_": noise,
+        "ranking_noise_": ranking_noise,
+        "kernel_": kernel,
+        "forest_": forest or None,
+        "grove_": grove,
+    }
 
 
 def _complete(task, trial, folds, predictions, regressions, kernel, weight):
@@ -233,9 +242,9 @@ def _complete(task, trial, folds, predictions, regressions, kernel, weight):
     return kernel, replace(agreed, apart=trial.apart)
 
 
-def _grow(task, trial, folds, predictions, weight, seed):
-    """The trees for strangers and the trial with them; None where they would have no say."""
-    graph, forests, rivals = task.graph, {}, {}
+def _grow(task, trial, weight, seed):
+    """The trees for unknown models, each with its ignorance, and the trial with them; none that have no say."""
+    graph, grown, rivals = task.graph, {}, {}
     for case in ("model", "both") if weight else ():
         # Where the dataset is unknown too they have the same share.
         if rivals and not blend(trial, graph, rivals, weight)[1]["model"]:
@@ -243,20 +252,33 @@ def _grow(task, trial, folds, predictions, weight, seed):
         forest, ignorance = grow(graph, task.features, task.target, case, seed)
         if forest is None:
             break
-        forests[case], rivals[case] = forest, _rival_of_trees(task, trial, forest, ignorance, case)
-    if "both" in forests and weight == "auto":
-        # Where the dataset alone is unknown the same trees are asked. They were told how far its scores lie apart.
-        of_trees = _rival_of_trees(task, trial, forests["both"], replace(ignorance, of_models=None), "dataset")
-        need = np.concatenate([need_of(fold.graph)[graph.edge_models[fold.held]] for fold in folds])
-        against = errors_on_held(graph, task.target, task.scale, folds, predictions, as_wide=True)
-        rivals["dataset"] = replace(of_trees, trust=need, against=against)
+        grown[case], rivals[case] = (forest, ignorance), _rival_of_trees(task, trial, forest, ignorance, case)
     trial, shares = blend(trial, graph, rivals, weight)
-    shared = {
-        case: forest.sharing(graph, shares[case], shares.get("dataset", 0.0) if case == "both" else 0.0)
-        for case, forest in forests.items()
+    return {
+        case: (replace(forest, share=shares[case]), ignorance)
+        for case, (forest, ignorance) in grown.items()
         if shares[case]
-    }
-    return shared or None, trial
+    }, trial
+
+
+def _ask_of_known(task, trial, folds, grown):
+    """The same trees with a share where the model is known, and the trial with that."""
+    graph, rivals = task.graph, {}
+    need = np.concatenate([need_of(fold.graph)[graph.edge_models[fold.held]] for fold in folds])
+    for name, (forest, ignorance) in grown.items():
+        # Who has heard of the model has heard of the pair, unless it has not heard of the dataset.
+        if name == "both":
+            ignorance = replace(ignorance, of_models=None)
+        rival = _rival_of_trees(task, trial, forest, ignorance, ASKED_OF_KNOWN[name])
+        # They were told level and spread of the dataset.
+        rivals[ASKED_OF_KNOWN[name]] = replace(rival, off=rival.off + trial.untold, trust=need)
+    trial, shares = blend_by_order(trial, graph, rivals, grown["model"][0].share if grown else 0.0)
+    asked = {}
+    for name, (forest, _) in grown.items():
+        # Where pairs have no features of their own, the answers are the same whenever they are asked.
+        once = name == "model" and not task.features["pair"].shape[1]
+        asked[name] = forest.asked_of_known(graph, shares[ASKED_OF_KNOWN[name]], task.features if once else None)
+    return asked, trial
 
 
 def _rival_of_trees(task, trial, forest, ignorance, case):
@@ -420,7 +442,9 @@ def refresh(estimator, graph):
     trees = {"forest_": estimator.forest_, "grove_": estimator.grove_}
     if estimator.forest_ is not None:
         pair_features = task.features["pair"]
-        trees["forest_"] = {case: forest.over(graph, pair_features) for case, forest in estimator.forest_.items()}
+        trees["forest_"] = {
+            case: forest.over(estimator.graph_, graph, pair_features) for case, forest in estimator.forest_.items()
+        }
     if estimator.grove_ is not None:
         trees["grove_"] = estimator.grove_.moved(estimator.graph_, graph)
     return {"graph_": graph, "target_scale_": task.scale, "network_": frozen, "kernel_": kernel, **trees}

@@ -1,4 +1,4 @@
-"""Trees for models without records, or with few on an unknown dataset: grown by scikit-learn, kept as arrays.
+"""Trees for models without records, or with few: grown by scikit-learn, kept as arrays.
 
 What tells one unknown model from another is often a threshold: large enough, trained on text, a measure above some
 value. The smooth functions of networks and kernels learn that slowly, trees at once. Each tree hears of some models
@@ -6,7 +6,7 @@ only, and where the dataset is unknown too of some datasets only, so that what i
 trees are where nothing is known.
 """
 
-__all__ = ["Forest", "Ignorance", "as_table", "grow", "grow_tree", "need_of", "usual_of"]
+__all__ = ["Forest", "Ignorance", "as_table", "grow", "grow_tree", "moved", "need_of", "usual_of"]
 
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,7 @@ from sklearn import config_context
 from sklearn.tree import DecisionTreeRegressor
 
 from ..graph import SIDES
-from ..records import ROLES
+from ..records import ROLES, lookup_ids
 
 _TREES = 60
 #: Fewer models would be learned by heart.
@@ -42,6 +42,8 @@ _FEW_OF_MODEL = 3
 #: A smaller part is none, and of more models, which are ranked at once, they have none of any.
 _LEAST_PART = 0.02
 _MOST_KNOWN = 10_000
+#: So many pairs of known ends are asked about once and for all, where nothing else tells them apart.
+_MOST_TOLD = 2**17
 _BLOCK = 4_096
 
 
@@ -69,6 +71,8 @@ class Forest:
         What part comes from them where the model is known, were it not for its records.
     need : array of shape (n_models,) or None
         What is left of that for each known model; None where there is no such part.
+    told : array of shape (n_models, n_datasets) or None
+        What they say of pairs of known ends; NaN where they have no part, and of nodes that joined afterwards.
     """
 
     roots: np.ndarray
@@ -81,6 +85,7 @@ class Forest:
     share: float = 0.0
     known_share: float = 0.0
     need: np.ndarray | None = None
+    told: np.ndarray | None = None
 
     def predict(self, features, datasets, trees=None):
         """Scores in the units of training.
@@ -116,21 +121,41 @@ class Forest:
         return self.values[self._leaves(self._table(features, datasets))]
 
     def of_known(self, models):
-        """What part of a prediction comes from the trees where the dataset alone is unknown."""
+        """What part of a prediction comes from the trees where the model is known."""
         if self.need is None:
             return np.zeros(len(models))
         part = self.known_share * self.need[models]
         return np.where(part < _LEAST_PART, 0.0, part)
 
-    def sharing(self, graph, share, known_share=0.0):
-        """The same trees with a part of the prediction."""
-        need = need_of(graph) if known_share and graph.n_models <= _MOST_KNOWN else None
-        return replace(self, share=share, known_share=known_share, need=need)
+    def asked_of_known(self, graph, share, features=None):
+        """The same trees with a part of the prediction for known models.
 
-    def over(self, graph, pair_features):
-        """The same trees over another graph, where something else is usual."""
-        usual = None if self.usual is None else usual_of(graph, pair_features)
-        return replace(self, usual=usual).sharing(graph, self.share, self.known_share)
+        Parameters
+        ----------
+        graph : Graph
+        share : float
+        features : dict of arrays, optional
+            Of the nodes, scaled, by side: then what trees say of pairs of known ends is put down.
+        """
+        need = need_of(graph) if share and graph.n_models <= _MOST_KNOWN else None
+        asked = replace(self, known_share=share, need=need)
+        return asked if features is None else replace(asked, told=asked._ask_all(graph, features))
+
+    def _ask_all(self, graph, features):
+        models = np.flatnonzero(self.of_known(np.arange(graph.n_models)))
+        if not 0 < len(models) * graph.n_datasets <= _MOST_TOLD:
+            return None
+        ends = [ids.ravel() for ids in np.meshgrid(models, np.arange(graph.n_datasets), indexing="ij")]
+        tables = {side: features[side][codes] for side, codes in zip(SIDES, ends, strict=True)}
+        told = np.full((graph.n_models, graph.n_datasets), np.nan, dtype=np.float32)
+        told[models] = self.predict(tables | {"pair": np.zeros((len(ends[0]), 0))}, None).reshape(len(models), -1)
+        return told
+
+    def over(self, graph, larger, pair_features):
+        """The same trees over a graph to which records were added, where something else is usual."""
+        usual = None if self.usual is None else usual_of(larger, pair_features)
+        told = None if self.told is None else moved(self.told, graph, larger)
+        return replace(self, usual=usual, told=told).asked_of_known(larger, self.known_share)
 
     def _table(self, features, datasets):
         columns = [features[role] for role in ROLES]
@@ -258,6 +283,17 @@ def _grow(graph, features, target, case, seed, leaf, n_trees):
         return None, None
     of_whom = [np.column_stack(parts) for parts in zip(*unheard, strict=True)]
     return _join(trees, usual), Ignorance(*of_whom, *[None] * (2 - len(of_whom)))
+
+
+def moved(table, graph, larger):
+    """A table of models by datasets over a graph to which nodes were added, or records alone; NaN for new nodes."""
+    found = [lookup_ids(getattr(graph, f"{side}s"), getattr(larger, f"{side}s")) for side in SIDES]
+    if all(np.array_equal(places, np.arange(n)) for places, n in zip(found, table.shape, strict=True)):
+        return table
+    table = table[np.ix_(*found)]
+    table[found[0] < 0] = np.nan
+    table[:, found[1] < 0] = np.nan
+    return table
 
 
 def need_of(graph):

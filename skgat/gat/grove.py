@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..graph import SIDES
-from ..records import lookup_ids
-from .forest import as_table, grow_tree
+from .forest import as_table, grow_tree, moved
 
 _TREES = 50
 #: So many of each fold are asked first; whether trees know anything does not hang on how many they are.
@@ -66,13 +65,7 @@ class Grove:
 
     def moved(self, graph, larger):
         """The same over a graph to which nodes were added, or records alone."""
-        found = [lookup_ids(getattr(graph, f"{side}s"), getattr(larger, f"{side}s")) for side in SIDES]
-        if all(np.array_equal(places, np.arange(n)) for places, n in zip(found, self.said.shape, strict=True)):
-            return replace(self, trust=trust_of(larger))
-        said = self.said[np.ix_(*found)]
-        said[found[0] < 0] = np.nan
-        said[:, found[1] < 0] = np.nan
-        return replace(self, said=said, trust=trust_of(larger))
+        return replace(self, said=moved(self.said, graph, larger), trust=trust_of(larger))
 
 
 def trust_of(graph):

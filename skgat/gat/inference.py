@@ -4,7 +4,7 @@ What training leaves behind is a table of decoder terms for every known node. A 
 on two of their rows. An unknown node is brought to the same form from its own features, one by one.
 """
 
-__all__ = ["CASES", "End", "FrozenNetwork", "as_distances", "product"]
+__all__ = ["ASKED_OF_KNOWN", "CASES", "End", "FrozenNetwork", "as_distances", "product"]
 
 from dataclasses import dataclass
 
@@ -16,6 +16,8 @@ from ..graph import neighbors
 #: What is known of a pair that is predicted: both ends, all but the dataset, all but the model, nothing. The errors of
 #: a prediction are told apart by it; a case is numbered 1 for an unknown dataset plus 2 for an unknown model.
 CASES = ("pair", "dataset", "model", "both")
+#: The trees for unknown models have a say for known ones too: here is what else is known where each of them have.
+ASKED_OF_KNOWN = {"model": "pair", "both": "dataset"}
 
 
 #: Less alike than this is all the same.

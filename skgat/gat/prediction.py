@@ -6,7 +6,7 @@ import numpy as np
 
 from ..graph import SIDES
 from ..records import ROLES, read_pairs
-from .inference import CASES, End
+from .inference import ASKED_OF_KNOWN, CASES, End
 from .reading import read_features
 
 #: Pairs that are predicted at once: their terms stay in the processor's cache.
@@ -44,11 +44,14 @@ def predict_pairs(estimator, X, ranking=False):
         rows = slice(start, start + _BLOCK)
         values[rows], variance[rows] = predict_of_terms(estimator, ends, rows, scaled["pair"][rows])
     case = 1 * (codes["dataset"] < 0) + 2 * (codes["model"] < 0)
-    for name, forest in (estimator.forest_ or {}).items() if case.any() else ():
-        part = np.where(case == CASES.index(name), forest.share, 0.0)
-        alone = case == CASES.index("dataset")
-        part[alone] = forest.of_known(codes["model"][alone])
-        _add_trees(forest, part, scaled, codes["dataset"], values, variance)
+    for name, forest in (estimator.forest_ or {}).items():
+        strangers = case == CASES.index(name)
+        if forest.need is None and not strangers.any():
+            continue
+        part = np.where(strangers, forest.share, 0.0)
+        known = case == CASES.index(ASKED_OF_KNOWN[name])
+        part[known] = forest.of_known(codes["model"][known])
+        _add_trees(estimator, forest, part, codes, scaled, values, variance)
     if (codes["model"] < 0).any():
         reach = np.array([_reach(estimator, name) for name in CASES])[case]
         values, variance = values * reach, variance * reach**2
@@ -93,8 +96,12 @@ def predict_columns(estimator, X):
         for start in range(0, graph.n_models, _COLUMN):
             models = slice(start, min(start + _COLUMN, graph.n_models))
             values, variance = _of_column(estimator, end, rows, models)
-            if code < 0:
-                _add_trees_to_column(estimator, features[rows], models, values, variance)
+            forest = (estimator.forest_ or {}).get("both" if code < 0 else "model")
+            if forest is not None:
+                pairs_of = {"model": np.arange(models.start, models.stop), "dataset": np.full(len(values), code)}
+                tables = {"dataset": np.broadcast_to(features[rows], (len(values), features.shape[1]))}
+                part = forest.of_known(pairs_of["model"])
+                _add_trees(estimator, forest, part, pairs_of, tables, values, variance)
             off = np.sqrt(variance + error * network.scarcity["model"][models])
             scores[row, models], std[row, models] = scale.on_datasets(values, off, moments)
     return scores, std, {"dataset": _unlisted(network, unknown["dataset"])}
@@ -112,21 +119,6 @@ def _of_column(estimator, end, rows, models):
         exact = regression.predict_column(regression.terms["model"][models], terms, features)
     codes = np.arange(models.start, models.stop)
     return _together(estimator, members, exact, codes, np.broadcast_to(end.codes[rows], len(codes)))
-
-
-def _add_trees_to_column(estimator, features, models, values, variance):
-    """Let the trees have their part of a slice of the known models on an unknown dataset."""
-    forest = (estimator.forest_ or {}).get("both")
-    if forest is None or forest.need is None:
-        return
-    network = estimator.network_
-    scaled = {
-        "model": network.scale("model", estimator.graph_.model_features[models]),
-        "dataset": np.broadcast_to(features, (len(values), features.shape[1])),
-        "pair": np.zeros((len(values), network.config["n_pair_features"])),
-    }
-    part = forest.of_known(np.arange(models.start, models.stop))
-    _add_trees(forest, part, scaled, np.full(len(values), -1), values, variance)
 
 
 def end_of(estimator, side, codes, ids, features):
@@ -169,13 +161,38 @@ def _together(estimator, members, exact, models, datasets):
     return values, variance
 
 
-def _add_trees(forest, part, scaled, datasets, values, variance):
-    """Let the trees have their part of each pair, asked only where they have one; changes values and variance."""
+def _add_trees(estimator, forest, part, codes, tables, values, variance):
+    """Let the trees have their part of each pair, asked only where they have one; changes values and variance.
+
+    ``tables`` are scaled features of the pairs, by role; where they leave out a role it is that of known nodes, or what
+    is not known of a pair, which is taken for the average.
+    """
     rows = np.flatnonzero(part)
-    if len(rows):
-        said = forest.predict({role: scaled[role][rows] for role in ROLES}, datasets[rows])
-        values[rows] += part[rows] * (said - values[rows])
-        variance[rows] *= (1.0 - part[rows]) ** 2
+    if not len(rows):
+        return
+    codes, part = {side: codes[side][rows] for side in SIDES}, part[rows]
+    said = np.full(len(rows), np.nan)
+    if forest.told is not None:
+        known = (codes["model"] | codes["dataset"]) >= 0
+        said[known] = forest.told[codes["model"][known], codes["dataset"][known]]
+    asked = np.flatnonzero(np.isnan(said))
+    if len(asked):
+        codes = {side: codes[side][asked] for side in SIDES}
+        features = {
+            role: tables[role][rows[asked]] if role in tables else _known_features(estimator, role, codes)
+            for role in ROLES
+        }
+        said[asked] = forest.predict(features, codes["dataset"])
+    values[rows] += part * (said - values[rows])
+    variance[rows] *= (1.0 - part) ** 2
+
+
+def _known_features(estimator, role, codes):
+    """Scaled features of known nodes; those of pairs are zero, which is the average."""
+    network = estimator.network_
+    if role == "pair":
+        return np.zeros((len(codes["model"]), network.config["n_pair_features"]))
+    return network.scale(role, getattr(estimator.graph_, f"{role}_features")[codes[role]])
 
 
 def _reach(estimator, case):
