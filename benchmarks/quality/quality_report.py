@@ -56,14 +56,14 @@ training rows. All seeds are fixed.
   zoo, and at unknown models of the vision zoo; they are the same everywhere. The trees for models without records,
   and how far their learned share is trusted, were decided while looking at unknown models, and models and datasets
   both unknown, of all five matrices (that both unknown have the share of unknown models, at crossed folds of
-  TransferGraph, too); what they say of known models on unknown datasets, at random fifths of the datasets of
-  TransferGraph and the digits, with all records and with a fifth of them, and of the classifiers' other draw; the
-  trees for known pairs, and the completion of what the regression leaves over, while looking at 20 % and 80 % hidden
-  and at five known results of all five (the completion at two splits of missing edges, too, and at a matrix that is
-  not here); how levels and spreads of datasets with few or no scores are guessed, and that one layer, two hundred
-  epochs and excerpts of 250 records are enough, while looking at some splits of most scenarios of all five; by how
-  much steps and excerpts grow with more than 3,000 records, while looking at that other draw of tasks and
-  classifiers, made in the same way as those here. Those figures are not untouched.
+  TransferGraph, too); what they say of known models, at random fifths of the datasets of TransferGraph and the
+  digits, with all records and with a fifth of them, at a fifth of their pairs, and at the same of the classifiers'
+  other draw; the trees for known pairs, and the completion of what the regression leaves over, while looking at 20 %
+  and 80 % hidden and at five known results of all five (the completion at two splits of missing edges, too, and at a
+  matrix that is not here); how levels and spreads of datasets with few or no scores are guessed, and that one layer,
+  two hundred epochs and excerpts of 250 records are enough, while looking at some splits of most scenarios of all
+  five; by how much steps and excerpts grow with more than 3,000 records, while looking at that other draw of tasks
+  and classifiers, made in the same way as those here. Those figures are not untouched.
 - *Seconds* are those of one fit and one call of `predict`, one thread, other work on the machine included.
 """
 
