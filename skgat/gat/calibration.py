@@ -163,10 +163,6 @@ def try_folds(graph, target, scale, folds, predictions, disagreement):
     Trial
     """
     parts = []
-    # The same for all predictions.
-    nothing = [np.zeros(graph.n_edges)] * len(folds)
-    untold, told = (errors_on_held(graph, target, scale, folds, nothing, told) for told in (False, True))
-    untold = np.split(untold - told, np.cumsum([fold.held.sum() for fold in folds])[:-1])
     for number, fold in enumerate(folds):
         records = {
             side: np.bincount(getattr(fold.graph, f"edge_{side}s"), minlength=getattr(graph, f"n_{side}s"))[codes]
@@ -174,8 +170,6 @@ def try_folds(graph, target, scale, folds, predictions, disagreement):
         }
         parts.append(
             (
-                target[fold.held],
-                untold[number],
                 np.flatnonzero(fold.held),
                 number * graph.n_datasets + graph.edge_datasets[fold.held],
                 (1 * (records["dataset"] == 0) + 2 * (records["model"] == 0))[fold.held],
@@ -183,8 +177,9 @@ def try_folds(graph, target, scale, folds, predictions, disagreement):
                 disagreement[fold.held],
             )
         )
-    off = errors_on_held(graph, target, scale, folds, predictions)
-    return Trial(off, *(np.concatenate(part) for part in zip(*parts, strict=True)))
+    edges, *others = (np.concatenate(part) for part in zip(*parts, strict=True))
+    off, told = (errors_on_held(graph, target, scale, folds, predictions, told) for told in (False, True))
+    return Trial(off, target[edges], off - told, edges, *others)
 
 
 def errors_on_held(graph, target, scale, folds, predictions, told=False):

@@ -32,7 +32,7 @@ def by_member(values, like):
 
 
 class _AllEdges:
-    """What training does otherwise where each process has a part of the edges."""
+    """What training does otherwise where each process, or the device at any time, has a part of the edges."""
 
     def draw(self, uniform, n_members):
         """Random numbers on the edges, by a function of a shape."""

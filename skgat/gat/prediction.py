@@ -97,7 +97,7 @@ def predict_columns(estimator, X):
             models = slice(start, min(start + _COLUMN, graph.n_models))
             values, variance = _of_column(estimator, end, rows, models)
             forest = (estimator.forest_ or {}).get("both" if code < 0 else "model")
-            if forest is not None:
+            if forest is not None and forest.need is not None:
                 pairs_of = {"model": np.arange(models.start, models.stop), "dataset": np.full(len(values), code)}
                 tables = {"dataset": np.broadcast_to(features[rows], (len(values), features.shape[1]))}
                 part = forest.of_known(pairs_of["model"])
