@@ -52,6 +52,27 @@ class TestTable:
         assert_allclose(spread, answers.var(axis=1, ddof=1) * (1 / 13 - 1 / 52))
         assert answers.std() > 0.1
 
+    def test_trees_that_heard_of_one_end_alone_are_not_asked(self, problem, grown):
+        graph, features, folds = problem
+        said, _, _ = plant(graph, features, folds, seed=0)
+        fold_of = np.concatenate([np.repeat(range(4), 3), np.repeat(range(4), 10)])
+        untold = 0
+        for model, dataset in np.ndindex(15, 9):
+            row = np.hstack([features["model"][model], features["dataset"][dataset]])[None]
+            told = [model in fold.graph.edge_models and dataset in fold.graph.edge_datasets for fold in folds]
+            asked = [tree.predict(row) for tree, number in zip(grown, fold_of, strict=True) if told[number]]
+            assert_allclose(said[model, dataset], np.mean(asked), rtol=1e-5)
+            untold += 4 - sum(told)
+        assert untold > 50
+
+    def test_none_is_asked_of_a_pair_of_which_all_heard_of_one_end_alone(self, problem):
+        graph, features, folds = problem
+        alone = np.setdiff1d(np.arange(15), folds[0].graph.edge_models)
+        said, _, _ = plant(graph, features, folds[:1], seed=0, promising=lambda *told: True)
+        assert len(alone) == 1
+        assert np.isnan(said[alone]).all()
+        assert np.isnan(said).sum() == 15 + 9 - 1
+
     def test_of_a_few_tells_whether_it_is_worth_the_others(self, problem, grown):
         graph, features, folds = problem
         whole = plant(graph, features, folds, seed=0)

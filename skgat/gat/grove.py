@@ -32,7 +32,7 @@ class Grove:
     Attributes
     ----------
     said : array of shape (n_models, n_datasets)
-        In the units of training; NaN for nodes that joined afterwards.
+        In the units of training; NaN where no tree heard of both ends, and for nodes that joined afterwards.
     trust : array of shape (n_datasets,)
         What part of the share it has for each dataset.
     share : float
@@ -91,8 +91,8 @@ def plant(graph, features, folds, seed, promising=None):
     Returns
     -------
     said : array of shape (n_models, n_datasets) or None
-        The mean of all trees. None where pairs are too many, nothing describes their ends, or trees do not promise
-        anything.
+        The mean of all trees that heard of both ends. None where pairs are too many, nothing describes their ends, or
+        trees do not promise anything.
     of_edges : array of shape (n_folds, n_edges) or None
         What the trees of each fold say of the edges, in its units.
     spread : array of shape (n_folds, n_edges) or None
@@ -108,24 +108,38 @@ def plant(graph, features, folds, seed, promising=None):
         return None, None, None
     if promising is not None and not promising(*_ask_scouts(graph, features, folds, scouts, n_trees)):
         return None, None, None
-    said = np.zeros(shape)
+    said, n_told = np.zeros((2, *shape))
     of_edges, spread = np.empty((2, len(folds), graph.n_edges))
     step = max(_BLOCK // shape[1], 1)
     for number, fold in enumerate(folds):
         # One fold at a time: grown trees are larger than what they say.
         trees = scouts[number] + _grow(fold, features, n_trees - len(scouts[number]), rng)
+        # What is held out of a fold may be all that there is of a node, of which its trees know too little then.
+        told = _told(fold.graph, features)
+        n_told += told
         for start in range(0, shape[0], step):
             block = slice(start, min(start + step, shape[0]))
             models, datasets = (codes.ravel() for codes in np.mgrid[block, : shape[1]])
             values = _ask(trees, features, models, datasets)
             means = values.mean(axis=0)
-            said[block] += means.reshape(-1, shape[1])
+            said[block] += told[block] * means.reshape(-1, shape[1])
             edges = np.flatnonzero((graph.edge_models >= block.start) & (graph.edge_models < block.stop))
             places = (graph.edge_models[edges] - start) * shape[1] + graph.edge_datasets[edges]
             of_edges[number, edges] = means[places]
             spread[number, edges] = _spread(values[:, places], len(folds) * n_trees)
-    said /= len(folds)
+    said[n_told == 0] = np.nan
+    said /= np.maximum(n_told, 1)
     return said.astype(np.float32), of_edges, spread
+
+
+def _told(graph, features):
+    """Of which pairs a graph has records of both ends; who has no features is the same to trees as all others."""
+    n_records = (
+        np.bincount(getattr(graph, f"edge_{side}s"), minlength=getattr(graph, f"n_{side}s"))
+        + (not features[side].shape[1])
+        for side in SIDES
+    )
+    return np.multiply.outer(*n_records) > 0
 
 
 def _ask_scouts(graph, features, folds, scouts, n_trees):
