@@ -47,7 +47,7 @@ class TestTrees:
     def test_say_what_the_trees_of_scikit_learn_say(self, case, weighted, grown):
         graph, features, target = make_problem(weighted=weighted)
         forest, _ = grow(graph, features, target, case, seed=0)
-        assert len(grown) == len(forest.roots) == 60
+        assert len(grown) == len(forest.roots) == {"model": 36, "both": 60}[case]
         rng = np.random.default_rng(1)
         asked = {role: rng.normal(size=(50, features[role].shape[1])) for role in ROLES}
         datasets = rng.integers(graph.n_datasets, size=50)
@@ -88,7 +88,30 @@ class TestTrees:
         chosen[0, :2] = True
         first = {role: asked[role][:1] for role in ROLES}
         single = [replace(forest, roots=forest.roots[[number]]).predict(first, None)[0] for number in range(2)]
-        assert_allclose(forest.predict(asked, None, chosen), [np.mean(single), np.nan])
+        assert_allclose(forest.poll(asked, None, chosen)[0], [np.mean(single), np.nan])
+
+    @pytest.mark.parametrize("case", ["model", "both"])
+    def test_a_few_vary_more_than_all(self, case):
+        graph, features, target = make_problem(n_models=20)
+        forest, ignorance = grow(graph, features, target, case, seed=0)
+        asked, trees = of_edges(graph, features), ignorance.trees(graph.edge_models, graph.edge_datasets)
+        single = [replace(forest, roots=forest.roots[[number]]) for number in range(60)]
+        votes = np.column_stack([tree.predict(asked, graph.edge_datasets) for tree in single])
+        for n_all, given in ((60, {}), (200, {"n_all": 200})):
+            said, spread = forest.poll(asked, graph.edge_datasets, trees, **given)
+            for edge in range(graph.n_edges):
+                told = votes[edge, trees[edge]]
+                assert said[edge] == pytest.approx(told.mean() if len(told) else np.nan, rel=1e-5, nan_ok=True)
+                excess = np.var(told, ddof=1) * (1 / len(told) - 1 / n_all) if len(told) > 1 else np.nan
+                assert spread[edge] == pytest.approx(excess, rel=1e-4, nan_ok=True)
+
+    @pytest.mark.parametrize(("n_models", "n_trees"), [(5, 15), (14, 42), (20, 60), (40, 60)])
+    def test_each_hears_of_four_models_in_five(self, n_models, n_trees):
+        graph, features, target = make_problem(n_models=n_models, n_datasets=5)
+        forest, ignorance = grow(graph, features, target, "model", seed=0)
+        assert len(forest.roots) == n_trees
+        assert_array_equal(ignorance.of_models.sum(axis=0), n_models - round(0.8 * n_models))
+        assert ignorance.of_models.any(axis=1).all()
 
     @pytest.mark.parametrize("case", ["model", "both"])
     def test_the_ignorant_do_not_change_with_what_they_have_not_heard(self, case):
@@ -100,7 +123,7 @@ class TestTrees:
         datasets = graph.edge_datasets[own]
         trees = ignorance.trees(graph.edge_models[own], datasets)
         assert trees.sum(axis=1).min() > 3
-        assert_array_equal(forest.predict(asked, datasets, trees), other.predict(asked, datasets, trees))
+        assert_array_equal(forest.poll(asked, datasets, trees), other.poll(asked, datasets, trees))
         assert np.abs(forest.predict(asked, datasets) - other.predict(asked, datasets)).min() > 10
 
     def test_with_both_ends_unheard_the_dataset_is_too(self):
@@ -113,7 +136,7 @@ class TestTrees:
         for case in ("model", "both"):
             (forest, ignorance), (other, _) = (grow(graph, features, told, case, seed=0) for told in (target, turned))
             trees = ignorance.trees(*ends)
-            said = [grown.predict(asked, ends[1], trees) for grown in (forest, other)]
+            said = [grown.poll(asked, ends[1], trees)[0] for grown in (forest, other)]
             moved[case] = np.abs(said[1] - said[0])
         assert moved["both"].max() == 0
         assert moved["model"].min() > 1
@@ -129,8 +152,8 @@ class TestTrees:
         alone = replace(ignorance, of_models=None).trees(*ends)
         # Whether or not they have heard of the model, which about every third has not.
         assert (alone.sum(axis=1) > 1.5 * ignorance.trees(*ends).sum(axis=1)).all()
-        assert_array_equal(forest.predict(asked, None, alone), other.predict(asked, None, alone))
-        assert np.abs(forest.predict(asked, None, ~alone) - other.predict(asked, None, ~alone)).min() > 10
+        assert_array_equal(forest.poll(asked, None, alone), other.poll(asked, None, alone))
+        assert np.abs(forest.poll(asked, None, ~alone)[0] - other.poll(asked, None, ~alone)[0]).min() > 10
 
     @pytest.mark.parametrize("described", ["dataset", None])
     def test_none_where_nothing_describes_a_model(self, described):
@@ -159,13 +182,15 @@ class TestLeaves:
         level = np.random.default_rng(1).normal(size=(40, 1))
         features = {"model": level, "dataset": features["dataset"][:, :0], "pair": features["pair"][:, :0]}
         grow(graph, features, share * level[graph.edge_models, 0] + (1.0 - share) * noise, "model", seed=0)
-        assert {tree.min_samples_leaf for tree in grown[-60:]} == {records}
+        # Two dozen of each kind first; those of the better one are kept.
+        assert len(grown) == 3 * 24 + 36
+        assert {tree.min_samples_leaf for tree in grown[-36:]} == {records}
 
     @pytest.mark.parametrize("case", ["model", "both"])
     def test_are_not_chosen_by_few_models_nor_where_the_dataset_is_unknown_too(self, case, grown):
         graph, features, target = make_problem(n_models=19 if case == "model" else 40)
         grow(graph, features, target, case, seed=0)
-        assert len(grown) == 60
+        assert len(grown) == {"model": 57, "both": 60}[case]
         assert {tree.min_samples_leaf for tree in grown} == {3}
 
     @pytest.mark.parametrize("weighted", [False, True])
@@ -231,7 +256,7 @@ class TestUsual:
         for case in ("model", "both"):
             forest, ignorance = grow(graph, features, target, case, seed=0)
             unheard = Ignorance(ignorance.of_models, None).trees(graph.edge_models, graph.edge_datasets)
-            said = forest.predict(of_edges(graph, features), graph.edge_datasets, unheard)
+            said, _ = forest.poll(of_edges(graph, features), graph.edge_datasets, unheard)
             found[case] = pearson(target, said, groups=graph.edge_datasets)
         assert found["model"] > 0.75
         assert found["both"] < found["model"] - 0.2
@@ -320,6 +345,20 @@ class TestShares:
         own, its = rng.normal(size=(2, 40_000))
         share = self.share_by_order(own, lambda truth, _: truth - shrunken * (truth - its))
         assert share == pytest.approx(1 / (1 + shrunken), abs=0.03)
+
+    def test_by_order_those_of_whom_a_few_were_asked_are_taken_for_all(self):
+        """What a few of many vary by beyond all of them is no reason not to hear all."""
+        rng = np.random.default_rng(0)
+        own, its, luck = rng.normal(size=(3, 40_000))
+        truth = self.make_trial(own, "dataset", n_models=200)[0].truth
+        found = {}
+        for name, off, spread in (("all", its, 0.0), ("few", its + 2 * luck, 4.0), ("naive", its + 2 * luck, 0.0)):
+            trial, graph = self.make_trial(own, "dataset", n_models=200)
+            rival = Rival(off, np.full(len(own), spread), np.ones(len(own)))
+            found[name] = blend_by_order(trial, graph, {"dataset": rival}, 0.0)[1]["dataset"]
+        assert truth.std() == pytest.approx(1.0, abs=0.02)
+        assert found["few"] == pytest.approx(found["all"], abs=0.05)
+        assert found["naive"] < found["all"] - 0.2
 
     def test_by_order_who_says_nothing_is_not_heard(self):
         own = 3.0 * np.random.default_rng(0).normal(size=40_000)
@@ -561,13 +600,26 @@ class TestKnownModels:
         """What was pickled has the attributes of its day."""
         gat = copy.copy(by_weight[0.3])
         old = copy.copy(gat.forest_[name])
-        for attribute in ("known_share", "need", "told"):
+        for attribute in ("floor", "known_share", "need", "told"):
             del vars(old)[attribute]
         gat.forest_ = gat.forest_ | {name: old}
         assert_array_equal(gat.predict(known[name]), by_weight[0.3].predict(known[name]))
 
     def test_a_given_weight_is_for_unknown_models_alone(self, name, by_weight):
-        assert {by_weight[weight].forest_[name].known_share for weight in (0.3, 1)} == {0.0}
+        forests_of = [by_weight[weight].forest_[name] for weight in (0.3, 1)]
+        assert {(forest.known_share, forest.floor) for forest in forests_of} == {(0.0, 0.0)}
+
+    def test_some_of_it_may_be_left_however_many_records_there_are(self, name, by_weight, seen):
+        gat = by_weight[0.3]
+        asked = gat.forest_[name].asked_of_known(gat.graph_, 0.8, floor=0.4)
+        part = asked.of_known(np.arange(gat.graph_.n_models))
+        assert_allclose(part, 0.4 + 0.6 * 0.8 * need(seen, gat.models_))
+        alone = gat.forest_[name].asked_of_known(gat.graph_, 0.0, floor=0.4)
+        assert_allclose(alone.of_known(np.arange(gat.graph_.n_models)), 0.4)
+        grown = copy.copy(gat)
+        grown.forest_ = gat.forest_ | {name: alone}
+        grown = copy.deepcopy(grown).partial_fit(seen[seen["dataset"] == "dataset_1"].assign(dataset="dataset_1b"))
+        assert_allclose(grown.forest_[name].of_known(np.arange(len(grown.models_))), 0.4)
 
 
 class TestToldOnce:
@@ -648,9 +700,10 @@ def test_trees_are_heard_where_a_threshold_decides(seed):
 
 
 def heard_and_not(records, few, asked, name):
-    """How well predictions go with the truth within datasets, with trees and without, and their share."""
+    """How well predictions go with the truth within datasets, with trees and without, and their share of no records."""
     gat = TransferabilityGAT(max_iter=60, hidden_dim=16, n_heads=2, random_state=0).fit(few)
-    truth, groups, share = records.loc[asked, "score"], records.loc[asked, "dataset"], gat.forest_[name].known_share
+    truth, groups, forest = records.loc[asked, "score"], records.loc[asked, "dataset"], gat.forest_[name]
+    share = forest.floor + (1 - forest.floor) * forest.known_share
     found = []
     for forest in (gat.forest_, None):
         gat.forest_ = forest
@@ -666,6 +719,21 @@ def test_of_models_with_few_records_trees_know_more_on_unknown_datasets(seed):
     heard, without, share = heard_and_not(records, few, new & records["model"].isin(few["model"]), "both")
     assert share > 0.5
     assert heard > without + 0.01
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_of_unknown_datasets_trees_know_more_than_many_records_of_a_model(seed):
+    """Each of a few models is good at the datasets on one side of two thresholds."""
+    rng = np.random.default_rng(seed)
+    features, kind = rng.normal(size=(150, 12)), rng.normal(size=(6, 2))
+    scores = np.where(features[:, :2] > 0.4, 1.0, -1.0) @ kind.T + 0.2 * rng.normal(size=(150, 6))
+    records = pd.DataFrame(scores).rename_axis("dataset").reset_index().melt("dataset", None, "model", "score")
+    columns = {f"dataset__{number}": column[records["dataset"]] for number, column in enumerate(features.T)}
+    records = records.assign(**columns, model__kind=kind[records["model"].astype(int), 0])
+    new = records["dataset"] >= 110
+    heard, without, share = heard_and_not(records, records[~new], new, "both")
+    assert share > 0.5
+    assert heard > without + 0.02
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -329,14 +329,15 @@ def _share_by_order(trial, graph, rows, rival, usual):
     _, groups, counts = np.unique(trial.groups[rows], return_inverse=True, return_counts=True)
     rows = rows[counts[groups] > 1]
     _, groups, counts = np.unique(trial.groups[rows], return_inverse=True, return_counts=True)
-    truth, apart = trial.truth[rows], trial.apart[rows] * (1.0 - 1.0 / counts[groups])
+    truth, freedom = trial.truth[rows], 1.0 - 1.0 / counts[groups]
+    apart, its_apart = (variance[rows] * freedom for variance in (trial.apart, rival.apart))
     own, its = (truth - (off - trial.untold)[rows] for off in (trial.off, rival.off))
     truth, fits = _relative(truth, groups), np.empty(len(_SHARES))
     for place, share in enumerate(_SHARES):
         part = share * rival.trust[rows]
         values = _relative(own + part * (its - own), groups)
-        # A single member varies by what members disagree on too, the ensemble does not.
-        size = max(values @ values - (1.0 - part) ** 2 @ apart, 0.25 * (values @ values), 1e-12)
+        # A single member varies by what members disagree on too, the ensemble does not; nor do all trees as a few.
+        size = max(values @ values - (1.0 - part) ** 2 @ apart - part**2 @ its_apart, 0.25 * (values @ values), 1e-12)
         fits[place] = (truth @ values) / np.sqrt(size)
     # Errors on one dataset have a cause in common.
     n_witnesses = len(np.unique(graph.edge_datasets[trial.edges[rows]]))

@@ -219,7 +219,7 @@ def _judge(estimator, task, folds, predictions, kernel, seed):
         "noise_": noise,
         "ranking_noise_": ranking_noise,
         "kernel_": kernel,
-        "forest_": forest or None,
+        "forest_": {case: trees for case, trees in forest.items() if trees.has_say()} or None,
         "grove_": grove,
     }
 
@@ -243,22 +243,16 @@ def _complete(task, trial, folds, predictions, regressions, kernel, weight):
 
 
 def _grow(task, trial, weight, seed):
-    """The trees for unknown models, each with its ignorance, and the trial with them; none that have no say."""
+    """The trees for unknown models, each with its ignorance, and the trial with them."""
     graph, grown, rivals = task.graph, {}, {}
     for case in ("model", "both") if weight else ():
-        # Where the dataset is unknown too they have the same share.
-        if rivals and not blend(trial, graph, rivals, weight)[1]["model"]:
-            break
         forest, ignorance = grow(graph, task.features, task.target, case, seed)
         if forest is None:
             break
         grown[case], rivals[case] = (forest, ignorance), _rival_of_trees(task, trial, forest, ignorance, case)
     trial, shares = blend(trial, graph, rivals, weight)
-    return {
-        case: (replace(forest, share=shares[case]), ignorance)
-        for case, (forest, ignorance) in grown.items()
-        if shares[case]
-    }, trial
+    grown = {case: (replace(forest, share=shares[case]), unheard) for case, (forest, unheard) in grown.items()}
+    return grown, trial
 
 
 def _ask_of_known(task, trial, folds, grown):
@@ -272,12 +266,18 @@ def _ask_of_known(task, trial, folds, grown):
         rival = _rival_of_trees(task, trial, forest, ignorance, ASKED_OF_KNOWN[name])
         # They were told level and spread of the dataset.
         rivals[ASKED_OF_KNOWN[name]] = replace(rival, off=rival.off + trial.untold, trust=need)
-    trial, shares = blend_by_order(trial, graph, rivals, grown["model"][0].share if grown else 0.0)
+    # Of unknown datasets trees may know more than the records of any model tell; of known ones those by heart do.
+    alike = {case: replace(rival, trust=np.ones_like(need)) for case, rival in rivals.items() if case == "dataset"}
+    trial, floors = blend_by_order(trial, graph, alike, 0.0)
+    usual = grown["model"][0].share if grown else 0.0
+    # Who does not know unknown models knows no more of one with a few records.
+    trial, shares = blend_by_order(trial, graph, rivals if usual else {}, usual)
     asked = {}
     for name, (forest, _) in grown.items():
         # Where pairs have no features of their own, the answers are the same whenever they are asked.
         once = name == "model" and not task.features["pair"].shape[1]
-        asked[name] = forest.asked_of_known(graph, shares[ASKED_OF_KNOWN[name]], task.features if once else None)
+        case, features = ASKED_OF_KNOWN[name], task.features if once else None
+        asked[name] = forest.asked_of_known(graph, shares.get(case, 0.0), features, floors.get(case, 0.0))
     return asked, trial
 
 
@@ -287,10 +287,13 @@ def _rival_of_trees(task, trial, forest, ignorance, case):
     edges = np.unique(trial.edges[trial.cases == CASES.index(case)])
     codes = {side: getattr(graph, f"edge_{side}s")[edges] for side in SIDES}
     features = {side: task.features[side][codes[side]] for side in SIDES} | {"pair": task.features["pair"][edges]}
-    said = np.full(graph.n_edges, np.nan)
-    said[edges] = forest.predict(features, codes["dataset"], ignorance.trees(codes["model"], codes["dataset"]))
+    said, spread = np.full((2, graph.n_edges), np.nan)
+    said[edges], spread[edges] = forest.poll(
+        features, codes["dataset"], ignorance.trees(codes["model"], codes["dataset"])
+    )
     known = np.ones(graph.n_edges, dtype=bool)
-    return Rival.plain(task.scale.errors(graph, task.target, said, task.scale, known)[trial.edges])
+    off = task.scale.errors(graph, task.target, said, task.scale, known)
+    return Rival(off[trial.edges], np.nan_to_num(spread[trial.edges]), np.ones(len(trial.edges)))
 
 
 def _plant(task, trial, folds, seed):

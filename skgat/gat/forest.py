@@ -18,6 +18,13 @@ from ..graph import SIDES
 from ..records import ROLES, lookup_ids
 
 _TREES = 60
+#: Of few models so many trees each tell as much.
+_TREES_OF_MODEL = 3
+#: Each tree for unknown models hears of this share of them: the fewer it hears of the more trees tell of a model, and
+#: the less each of them knows.
+_HEARD_SHARE = 0.8
+#: The share of the features among which trees choose, by what is unknown of the pairs that they are for.
+_LOOKED_AT = {"model": 0.6, "both": 1 / 3}
 #: Fewer models would be learned by heart.
 _FEWEST_MODELS = 5
 #: A tree learns from at most so many records, so that the trees of a large history cost no more than its networks.
@@ -67,8 +74,10 @@ class Forest:
         as well: a LogME says more of a model beside those of others on the same dataset.
     share : float
         What part of a prediction comes from the trees.
+    floor : float
+        What part comes from them where the model is known, however many records it has.
     known_share : float
-        What part comes from them where the model is known, were it not for its records.
+        What part of the rest comes from them there, were it not for its records.
     need : array of shape (n_models,) or None
         What is left of that for each known model; None where there is no such part.
     told : array of shape (n_models, n_datasets) or None
@@ -83,11 +92,12 @@ class Forest:
     depth: int
     usual: np.ndarray | None = None
     share: float = 0.0
+    floor: float = 0.0
     known_share: float = 0.0
     need: np.ndarray | None = None
     told: np.ndarray | None = None
 
-    def predict(self, features, datasets, trees=None):
+    def predict(self, features, datasets):
         """Scores in the units of training.
 
         Parameters
@@ -96,8 +106,6 @@ class Forest:
             Scaled, by role.
         datasets : integer array of shape (n_pairs,)
             Of each pair; not read where nothing is usual.
-        trees : boolean array of shape (n_pairs, n_trees), optional
-            Who is asked about each pair; by default all are. The score is NaN where nobody is.
 
         Returns
         -------
@@ -107,27 +115,53 @@ class Forest:
         scores = np.empty(len(table))
         for start in range(0, len(table), _BLOCK):
             rows = slice(start, start + _BLOCK)
-            values = self.values[self._leaves(table[rows])]
-            if trees is None:
-                scores[rows] = values.mean(axis=1, dtype=np.float64)
-                continue
-            n_asked = trees[rows].sum(axis=1)
-            sums = (values * trees[rows]).sum(axis=1, dtype=np.float64)
-            scores[rows] = np.divide(sums, n_asked, out=np.full(len(sums), np.nan), where=n_asked > 0)
+            scores[rows] = self.values[self._leaves(table[rows])].mean(axis=1, dtype=np.float64)
         return scores
 
-    def votes(self, features, datasets):
-        """What every tree says: an array of shape (n_pairs, n_trees)."""
-        return self.values[self._leaves(self._table(features, datasets))]
+    def poll(self, features, datasets, trees, n_all=None):
+        """What some of the trees say, and how much more that varies than what all would say.
+
+        Parameters
+        ----------
+        features, datasets : see :meth:`predict`
+        trees : boolean array of shape (n_pairs, n_trees)
+            Who is asked about each pair.
+        n_all : int, optional
+            How many all will be, where others are still to be grown.
+
+        Returns
+        -------
+        scores : array of shape (n_pairs,)
+            NaN where nobody is asked.
+        spread : array of shape (n_pairs,)
+            The variance of such a mean beyond that of a mean over all; NaN where fewer than two are asked, for one tree
+            does not tell by how much trees vary.
+        """
+        table = self._table(features, datasets)
+        scores, spread = np.full((2, len(table)), np.nan)
+        for start in range(0, len(table), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            values, asked = self.values[self._leaves(table[rows])], trees[rows]
+            n_asked = asked.sum(axis=1)
+            sums = (values * asked).sum(axis=1, dtype=np.float64)
+            means = np.divide(sums, n_asked, out=scores[rows], where=n_asked > 0)
+            squares = (asked * (values - means[:, None]) ** 2).sum(axis=1)
+            excess = squares * (1.0 / np.maximum(n_asked, 1) - 1.0 / (n_all or len(self.roots)))
+            np.divide(excess, n_asked - 1, out=spread[rows], where=n_asked > 1)
+        return scores, spread
 
     def of_known(self, models):
         """What part of a prediction comes from the trees where the model is known."""
         if self.need is None:
             return np.zeros(len(models))
-        part = self.known_share * self.need[models]
+        part = self.floor + (1.0 - self.floor) * self.known_share * self.need[models]
         return np.where(part < _LEAST_PART, 0.0, part)
 
-    def asked_of_known(self, graph, share, features=None):
+    def has_say(self):
+        """Whether any prediction comes from the trees in part."""
+        return self.share > 0 or (self.need is not None and bool(self.of_known(slice(None)).any()))
+
+    def asked_of_known(self, graph, share, features=None, floor=0.0):
         """The same trees with a part of the prediction for known models.
 
         Parameters
@@ -136,9 +170,10 @@ class Forest:
         share : float
         features : dict of arrays, optional
             Of the nodes, scaled, by side: then what trees say of pairs of known ends is put down.
+        floor : float, default=0.0
         """
-        need = need_of(graph) if share and graph.n_models <= _MOST_KNOWN else None
-        asked = replace(self, known_share=share, need=need)
+        need = need_of(graph) if max(share, floor) and graph.n_models <= _MOST_KNOWN else None
+        asked = replace(self, known_share=share, floor=floor, need=need)
         return asked if features is None else replace(asked, told=asked._ask_all(graph, features))
 
     def _ask_all(self, graph, features):
@@ -155,7 +190,7 @@ class Forest:
         """The same trees over a graph to which records were added, where something else is usual."""
         usual = None if self.usual is None else usual_of(larger, pair_features)
         told = None if self.told is None else moved(self.told, graph, larger)
-        return replace(self, usual=usual, told=told).asked_of_known(larger, self.known_share)
+        return replace(self, usual=usual, told=told).asked_of_known(larger, self.known_share, floor=self.floor)
 
     def _table(self, features, datasets):
         columns = [features[role] for role in ROLES]
@@ -219,70 +254,94 @@ def grow(graph, features, target, case, seed):
     if graph.n_models < _FEWEST_MODELS or not (features["model"].shape[1] or features["pair"].shape[1]):
         return None, None
     # Few trees heard of neither end of a pair, too few to tell more.
-    leaf = _choose_leaf(graph, features, target, seed) if case == "model" else _LEAF_RECORDS
-    return _grow(graph, features, target, case, seed, leaf, _TREES)
+    if case == "model" and graph.n_models >= _FEWEST_WITNESSES:
+        nursery = _choose_leaf(graph, features, target, seed)
+    else:
+        nursery = _Nursery(graph, features, target, case, seed, _LEAF_RECORDS)
+    return nursery.grow(_n_trees(graph, case))
+
+
+def _n_trees(graph, case):
+    return _TREES if case == "both" else min(_TREES, _TREES_OF_MODEL * graph.n_models)
 
 
 def _choose_leaf(graph, features, target, seed):
-    """The fewest records of a leaf with which trees err least on the models that they did not hear of."""
-    if graph.n_models < _FEWEST_WITNESSES:
-        return _LEAF_RECORDS
+    """Trees with the fewest records of a leaf with which they err least on the models that they did not hear of."""
     n_scouts = min(max(_ALL_SCOUTED // graph.n_edges, _FEWEST_SCOUTS), _MOST_SCOUTS)
-    errors = {}
-    for leaf in (_LEAF_RECORDS, *_OTHER_LEAVES):
-        forest, ignorance = _grow(graph, features, target, "model", seed, leaf, n_scouts)
-        if forest is None:
-            return _LEAF_RECORDS
-        errors[leaf] = _error_unheard(graph, features, target, forest, ignorance)
-    return min(errors, key=errors.get)
+    kinds = [_Nursery(graph, features, target, "model", seed, leaf) for leaf in (_LEAF_RECORDS, *_OTHER_LEAVES)]
+    errors = [_error_unheard(graph, features, target, *nursery.grow(n_scouts)) for nursery in kinds]
+    return kinds[int(np.argmin(errors))]
 
 
 def _error_unheard(graph, features, target, forest, ignorance):
     """The mean square of the errors on unheard models that a whole forest of such trees would make."""
-    total = mass = 0.0
+    if forest is None:
+        return 0.0
+    total, mass, n_all = 0.0, 0.0, _n_trees(graph, "model")
     # The features of all records of a large history at once would be more than all else that a fit holds.
     for start in range(0, graph.n_edges, _BLOCK):
         rows = slice(start, start + _BLOCK)
         codes = {side: getattr(graph, f"edge_{side}s")[rows] for side in SIDES}
         of_edges = {side: features[side][codes[side]] for side in SIDES} | {"pair": features["pair"][rows]}
-        values, asked = forest.votes(of_edges, codes["dataset"]), ignorance.trees(codes["model"], codes["dataset"])
-        n_asked = asked.sum(axis=1)
-        # One tree does not tell by how much trees vary.
-        several = n_asked > 1
-        values, asked, n_asked = values[several], asked[several], n_asked[several]
-        means = (values * asked).sum(axis=1, dtype=np.float64) / n_asked
-        variance = (asked * (values - means[:, None]) ** 2).sum(axis=1) / (n_asked - 1)
-        weights = graph.relative_weights[rows][several]
-        # A mean over fewer trees varies more.
-        total += weights @ ((target[rows][several] - means) ** 2 - variance * (1.0 / n_asked - 1.0 / _TREES))
+        unheard = ignorance.trees(codes["model"], codes["dataset"])
+        said, spread = forest.poll(of_edges, codes["dataset"], unheard, n_all)
+        told = np.isfinite(spread)
+        weights = graph.relative_weights[rows][told]
+        total += weights @ ((target[rows] - said) ** 2 - spread)[told]
         mass += weights.sum()
     return total / mass if mass else 0.0
 
 
-def _grow(graph, features, target, case, seed, leaf, n_trees):
-    codes = {side: getattr(graph, f"edge_{side}s") for side in SIDES}
-    edges = np.arange(graph.n_edges)
-    columns = [(features[side], codes[side]) for side in SIDES] + [(features["pair"], edges)]
-    usual = None
-    if case == "model" and features["pair"].shape[1]:
-        usual = usual_of(graph, features["pair"])
-        columns.append((_beside(features["pair"], codes["dataset"], usual), edges))
-    # Records of one model are no independent witnesses, nor are those of one dataset: who is unknown is resampled.
-    resampled = SIDES if case == "both" else ("model",)
-    relative = graph.relative_weights
-    rng = np.random.default_rng((seed, len(resampled)))
-    trees, unheard = [], []
-    for _ in range(n_trees):
-        counts = {side: _resample(rng, getattr(graph, f"n_{side}s")) for side in resampled}
-        weights = relative * np.prod([counts[side][codes[side]] for side in resampled], axis=0)
-        tree = grow_tree(columns, target, weights, rng, max_features=1 / 3, min_samples_leaf=leaf)
-        if tree is not None:
-            trees.append(_flat(tree))
-            unheard.append([counts[side] == 0 for side in resampled])
-    if not trees:
-        return None, None
-    of_whom = [np.column_stack(parts) for parts in zip(*unheard, strict=True)]
-    return _join(trees, usual), Ignorance(*of_whom, *[None] * (2 - len(of_whom)))
+class _Nursery:
+    """Trees of one kind, which are grown as they are needed.
+
+    Parameters
+    ----------
+    graph, features, target, case, seed : see :func:`grow`
+    leaf : int
+        The fewest records of a leaf.
+    """
+
+    def __init__(self, graph, features, target, case, seed, leaf):
+        self.graph, self.target, self.case, self.leaf = graph, target, case, leaf
+        edges = np.arange(graph.n_edges)
+        self.columns = [(features[side], self._codes(side)) for side in SIDES] + [(features["pair"], edges)]
+        self.usual = None
+        if case == "model" and features["pair"].shape[1]:
+            self.usual = usual_of(graph, features["pair"])
+            self.columns.append((_beside(features["pair"], self._codes("dataset"), self.usual), edges))
+        # Records of one model are no independent witnesses, nor are those of one dataset: who is unknown is drawn.
+        self.drawn = SIDES if case == "both" else ("model",)
+        self.rng = np.random.default_rng((seed, len(self.drawn)))
+        self.trees, self.unheard = [], []
+
+    def _codes(self, side):
+        return getattr(self.graph, f"edge_{side}s")
+
+    def grow(self, n_trees):
+        """Go on until there are so many; returns them as a forest, with its ignorance, or None for both."""
+        while len(self.unheard) < n_trees:
+            counts = {side: self._draw(getattr(self.graph, f"n_{side}s")) for side in self.drawn}
+            times = np.prod([counts[side][self._codes(side)] for side in self.drawn], axis=0)
+            arguments = {"max_features": _LOOKED_AT[self.case], "min_samples_leaf": self.leaf}
+            weights = self.graph.relative_weights * times
+            tree = grow_tree(self.columns, self.target, weights, self.rng, **arguments)
+            self.trees.append(None if tree is None else _flat(tree))
+            self.unheard.append([counts[side] == 0 for side in self.drawn])
+        grown = [number for number, tree in enumerate(self.trees) if tree is not None]
+        if not grown:
+            return None, None
+        of_whom = [np.column_stack(parts) for parts in zip(*(self.unheard[number] for number in grown), strict=True)]
+        forest = _join([self.trees[number] for number in grown], self.usual)
+        return forest, Ignorance(*of_whom, *[None] * (2 - len(of_whom)))
+
+    def _draw(self, n_nodes):
+        """How often each node is heard of."""
+        if self.case == "both":
+            return np.bincount(self.rng.integers(n_nodes, size=n_nodes), minlength=n_nodes)
+        counts = np.zeros(n_nodes, dtype=np.int64)
+        counts[self.rng.permutation(n_nodes)[: max(round(_HEARD_SHARE * n_nodes), 1)]] = 1
+        return counts
 
 
 def moved(table, graph, larger):
@@ -332,10 +391,6 @@ def usual_of(graph, pair_features):
 def _beside(pair_features, datasets, usual):
     mean, spread = usual
     return (pair_features - mean[datasets]) / spread[datasets]
-
-
-def _resample(rng, n_nodes):
-    return np.bincount(rng.integers(n_nodes, size=n_nodes), minlength=n_nodes)
 
 
 def as_table(columns):
