@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import joblib
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skgat import TransferabilityGAT
 from skgat.datasets import make_transfer_records
+from skgat.gat import trainer
 
 pytestmark = [
     pytest.mark.gpu,
@@ -60,3 +62,14 @@ def test_a_cpu_state_gives_the_same_terms_on_the_gpu(records, decoder):
     vars(twin).update({name: value for name, value in vars(fitted).items() if name.endswith("_")})
     twin.set_params(learning_rate=1e-12)
     assert_allclose(twin.fit(records).predict(records), fitted.predict(records), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("params", [{}, {"decoder": "mlp", "dropout": 0.2, "n_neighbors": 3, "early_stopping": True}])
+def test_recorded_steps_learn_what_the_steps_learn(records, params, monkeypatch):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        recorded = TransferabilityGAT(device="cuda", **SMALL | params).fit(records)
+    monkeypatch.setattr(trainer, "make_recorder", lambda *_: None)
+    taken = TransferabilityGAT(device="cuda", **SMALL | params).fit(records)
+    assert_allclose(recorded.loss_curve_, taken.loss_curve_, rtol=1e-2)
+    assert_allclose(recorded.predict(records), taken.predict(records), rtol=1e-2, atol=1e-3)

@@ -12,6 +12,7 @@ from torch.optim.adamw import adamw
 from .edges import by_member
 from .losses import losses_of
 from .module import Inputs, make_network
+from .recording import Steps, make_recorder
 from .runtime import as_tensor, make_generator, settle_threads, to_numpy
 
 #: At least this share of the edges is hidden in a step when scores travel along edges: an edge that is supervised
@@ -103,6 +104,8 @@ class Trainer:
         self._leaks = config["edge_features"] or config["additive"]
         self._hides = self._leaks or settings["edge_dropout"] > 0
         self._start_optimizer()
+        recorder = make_recorder(device, edges, config)
+        self._steps = None if recorder is None else Steps(self, recorder)
         self.best_score, self.best_state, self.losses, self.scores = -float("inf"), None, [], []
 
     def _mask(self, chosen):
@@ -118,7 +121,7 @@ class Trainer:
         self.moments["step"] = torch.zeros((), dtype=torch.float32, device=self.device)
 
     @torch.no_grad()
-    def _step(self):
+    def _step(self, rate):
         """One step of AdamW: torch's own function, for its class imports a compiler, which takes seconds."""
         settings, moments = self.settings, self.moments
         adamw(
@@ -132,7 +135,7 @@ class Trainer:
             amsgrad=False,
             beta1=0.9,
             beta2=0.98 if settings["schedule"] else 0.999,
-            lr=settings["learning_rate"] * self._pace(),
+            lr=rate,
             weight_decay=settings["weight_decay"],
             eps=1e-8,
             maximize=False,
@@ -169,6 +172,13 @@ class Trainer:
         settle_threads()
         if not self.network.training:
             self.network.train()
+        rate = self.settings["learning_rate"] * self._pace()
+        losses = self.advance(rate) if self._steps is None else self._steps.take(rate)
+        self.losses.append(float(losses.mean()))
+        return self.losses[-1]
+
+    def advance(self, rate):
+        """What a step does on the device, of which nothing is read back meanwhile; returns the loss of each member."""
         if self._hides:
             hidden = self.draw_hidden()
             visible, supervised = self.training & ~hidden, self.training & hidden
@@ -179,9 +189,8 @@ class Trainer:
         edges = self.inputs.edges
         losses = edges.learn(self._judge, self.inputs, described, self.targets, supervised, self.vector)
         self._clip(_LONGEST * len(losses))
-        self._step()
-        self.losses.append(float(losses.mean()))
-        return self.losses[-1]
+        self._step(rate)
+        return losses
 
     def _clip(self, longest):
         """Shorten a gradient that is longer. torch's own function gathers lists of tensors first; here is one."""
@@ -258,5 +267,5 @@ class Trainer:
 
     def finalize(self):
         """Drop the optimizer and what else only training needs."""
-        self.moments = self.best_state = None
+        self.moments = self.best_state = self._steps = None
         self.network.eval()
