@@ -254,21 +254,21 @@ def grow(graph, features, target, case, seed):
     if graph.n_models < _FEWEST_MODELS or not (features["model"].shape[1] or features["pair"].shape[1]):
         return None, None
     # Few trees heard of neither end of a pair, too few to tell more.
-    if case == "model" and graph.n_models >= _FEWEST_WITNESSES:
-        nursery = _choose_leaf(graph, features, target, seed)
-    else:
-        nursery = _Nursery(graph, features, target, case, seed, _LEAF_RECORDS)
-    return nursery.grow(_n_trees(graph, case))
+    chosen = case == "model" and graph.n_models >= _FEWEST_WITNESSES
+    leaves = (_LEAF_RECORDS, *_OTHER_LEAVES) if chosen else (_LEAF_RECORDS,)
+    columns, usual = _columns_of(graph, features, case)
+    kinds = [_Nursery(graph, columns, usual, target, case, seed, leaf) for leaf in leaves]
+    best = _choose(kinds, graph, features, target) if chosen else kinds[0]
+    return best.grow(_n_trees(graph, case))
 
 
 def _n_trees(graph, case):
     return _TREES if case == "both" else min(_TREES, _TREES_OF_MODEL * graph.n_models)
 
 
-def _choose_leaf(graph, features, target, seed):
-    """Trees with the fewest records of a leaf with which they err least on the models that they did not hear of."""
+def _choose(kinds, graph, features, target):
+    """The trees that err least on the models that they did not hear of."""
     n_scouts = min(max(_ALL_SCOUTED // graph.n_edges, _FEWEST_SCOUTS), _MOST_SCOUTS)
-    kinds = [_Nursery(graph, features, target, "model", seed, leaf) for leaf in (_LEAF_RECORDS, *_OTHER_LEAVES)]
     errors = [_error_unheard(graph, features, target, *nursery.grow(n_scouts)) for nursery in kinds]
     return kinds[int(np.argmin(errors))]
 
@@ -292,37 +292,40 @@ def _error_unheard(graph, features, target, forest, ignorance):
     return total / mass if mass else 0.0
 
 
+def _columns_of(graph, features, case):
+    """What trees look at, as they are grown on it, and what is usual on each dataset where they look at that."""
+    edges, usual = np.arange(graph.n_edges), None
+    columns = [(features[side], getattr(graph, f"edge_{side}s")) for side in SIDES] + [(features["pair"], edges)]
+    if case == "model" and features["pair"].shape[1]:
+        usual = usual_of(graph, features["pair"])
+        columns.append((_beside(features["pair"], graph.edge_datasets, usual), edges))
+    return columns, usual
+
+
 class _Nursery:
     """Trees of one kind, which are grown as they are needed.
 
     Parameters
     ----------
-    graph, features, target, case, seed : see :func:`grow`
+    graph, target, case, seed : see :func:`grow`
+    columns, usual : see :func:`_columns_of`
     leaf : int
         The fewest records of a leaf.
     """
 
-    def __init__(self, graph, features, target, case, seed, leaf):
-        self.graph, self.target, self.case, self.leaf = graph, target, case, leaf
-        edges = np.arange(graph.n_edges)
-        self.columns = [(features[side], self._codes(side)) for side in SIDES] + [(features["pair"], edges)]
-        self.usual = None
-        if case == "model" and features["pair"].shape[1]:
-            self.usual = usual_of(graph, features["pair"])
-            self.columns.append((_beside(features["pair"], self._codes("dataset"), self.usual), edges))
+    def __init__(self, graph, columns, usual, target, case, seed, leaf):
+        self.graph, self.columns, self.usual, self.target = graph, columns, usual, target
+        self.case, self.leaf = case, leaf
         # Records of one model are no independent witnesses, nor are those of one dataset: who is unknown is drawn.
         self.drawn = SIDES if case == "both" else ("model",)
         self.rng = np.random.default_rng((seed, len(self.drawn)))
         self.trees, self.unheard = [], []
 
-    def _codes(self, side):
-        return getattr(self.graph, f"edge_{side}s")
-
     def grow(self, n_trees):
         """Go on until there are so many; returns them as a forest, with its ignorance, or None for both."""
         while len(self.unheard) < n_trees:
             counts = {side: self._draw(getattr(self.graph, f"n_{side}s")) for side in self.drawn}
-            times = np.prod([counts[side][self._codes(side)] for side in self.drawn], axis=0)
+            times = np.prod([counts[side][getattr(self.graph, f"edge_{side}s")] for side in self.drawn], axis=0)
             arguments = {"max_features": _LOOKED_AT[self.case], "min_samples_leaf": self.leaf}
             weights = self.graph.relative_weights * times
             tree = grow_tree(self.columns, self.target, weights, self.rng, **arguments)
