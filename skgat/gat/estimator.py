@@ -120,8 +120,8 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         Share of a forest of trees in the prediction for models without records, from 0 to 1; the networks and the
         regression have the rest. ``"auto"`` learns it from models that were held out of training; it also lets trees
         have shares, learned in the same way, in predictions for known models: others between known models and known
-        datasets, and the same where a model has few records. How many records a leaf needs is learned from models that
-        trees did not hear of.
+        datasets, and the same where a model has few records or the dataset is none of those known. How many records a
+        leaf needs is learned from models that trees did not hear of.
     factor_weight : float or "auto", default="auto"
         How much of what the kernel regression leaves over is completed by a table of low rank, from 0 to 1, for known
         models on known datasets: there results tell more than metadata do. ``"auto"`` learns it from pairs that were
@@ -149,8 +149,8 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         The kernel regression, in numpy, with the factors of what it leaves over; None with ``kernel_weight=0``.
     forest_ : dict of Forest or None
         The trees for unknown models, in numpy, and their share: under ``"model"`` those for known datasets, under
-        ``"both"`` those for unknown ones. Both also have a share for known models with few records. None where they
-        have none.
+        ``"both"`` those for unknown ones. Both also have a share for known models with few records, the latter for
+        others too. None where they have none.
     grove_ : Grove or None
         What trees say of every pair of a known model and a known dataset, and their share; None where they have none:
         with a ``forest_weight`` that is given, without metadata, or with more than two million such pairs.
