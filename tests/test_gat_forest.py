@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skgat import MetadataEncoder, TransferabilityGAT, persistence, presets
 from skgat.datasets import make_transfer_records
+from skgat.gat import fitting
 from skgat.gat import forest as forests
 from skgat.gat.calibration import Rival, Trial, blend, blend_by_order
 from skgat.gat.forest import Forest, Ignorance, grow, usual_of
@@ -620,6 +621,14 @@ class TestKnownModels:
         grown.forest_ = gat.forest_ | {name: alone}
         grown = copy.deepcopy(grown).partial_fit(seen[seen["dataset"] == "dataset_1"].assign(dataset="dataset_1b"))
         assert_allclose(grown.forest_[name].of_known(np.arange(len(grown.models_))), 0.4)
+
+
+def test_errors_where_models_are_too_many_are_those_without_trees_for_known_ones(seen, monkeypatch):
+    monkeypatch.setattr(forests, "_MOST_KNOWN", 11)
+    found = TransferabilityGAT(**TINY).fit(seen)
+    monkeypatch.setattr(fitting, "_ask_of_known", lambda task, trial, folds, grown: pytest.fail("they were asked"))
+    assert TransferabilityGAT(**TINY).fit(seen).noise_ == found.noise_
+    assert all(trees.need is None and trees.floor == 0 for trees in (found.forest_ or {}).values())
 
 
 class TestToldOnce:

@@ -14,7 +14,7 @@ from ..records import ROLES, lookup_ids
 from .calibration import Fold, Rival, blend, blend_by_order, draw_folds, errors_on_held, noise_of, scarcity, try_folds
 from .distributed import training_layout
 from .edges import DenseEdges, choose_layout
-from .forest import grow, need_of
+from .forest import grow, need_of, too_many_known
 from .grove import Grove, plant, trust_of
 from .inference import ASKED_OF_KNOWN, CASES, FrozenNetwork, as_distances
 from .kernel import solve
@@ -213,7 +213,8 @@ def _judge(estimator, task, folds, predictions, kernel, seed):
     forest, grove = {case: forest for case, (forest, _) in grown.items()}, None
     if estimator.forest_weight == "auto":
         grove, trial = _plant(task, trial, folds, seed)
-        forest, trial = _ask_of_known(task, trial, folds, grown)
+        if not too_many_known(graph):
+            forest, trial = _ask_of_known(task, trial, folds, grown)
     noise, ranking_noise = noise_of(trial)
     return {
         "noise_": noise,

@@ -6,7 +6,7 @@ only, and where the dataset is unknown too of some datasets only, so that what i
 trees are where nothing is known.
 """
 
-__all__ = ["Forest", "Ignorance", "as_table", "grow", "grow_tree", "moved", "need_of", "usual_of"]
+__all__ = ["Forest", "Ignorance", "as_table", "grow", "grow_tree", "moved", "need_of", "too_many_known", "usual_of"]
 
 from dataclasses import dataclass, replace
 
@@ -172,7 +172,7 @@ class Forest:
             Of the nodes, scaled, by side: then what trees say of pairs of known ends is put down.
         floor : float, default=0.0
         """
-        need = need_of(graph) if max(share, floor) and graph.n_models <= _MOST_KNOWN else None
+        need = need_of(graph) if max(share, floor) and not too_many_known(graph) else None
         asked = replace(self, known_share=share, floor=floor, need=need)
         return asked if features is None else replace(asked, told=asked._ask_all(graph, features))
 
@@ -356,6 +356,11 @@ def moved(table, graph, larger):
     table[found[0] < 0] = np.nan
     table[:, found[1] < 0] = np.nan
     return table
+
+
+def too_many_known(graph):
+    """Whether known models, which are ranked at once, are too many to ask trees about them."""
+    return graph.n_models > _MOST_KNOWN
 
 
 def need_of(graph):
