@@ -1,4 +1,4 @@
-"""Trees for models without records, or with few: grown by scikit-learn, kept as arrays.
+"""Trees for models without records, or with few, and for unknown datasets: grown by scikit-learn, kept as arrays.
 
 What tells one unknown model from another is often a threshold: large enough, trained on text, a measure above some
 value. The smooth functions of networks and kernels learn that slowly, trees at once. Each tree hears of some models
@@ -79,7 +79,7 @@ class Forest:
     known_share : float
         What part of the rest comes from them there, were it not for its records.
     need : array of shape (n_models,) or None
-        What is left of that for each known model; None where there is no such part.
+        What is left of that for each known model; None where trees have no part for any.
     told : array of shape (n_models, n_datasets) or None
         What they say of pairs of known ends; NaN where they have no part, and of nodes that joined afterwards.
     """
@@ -319,24 +319,24 @@ class _Nursery:
         # Records of one model are no independent witnesses, nor are those of one dataset: who is unknown is drawn.
         self.drawn = SIDES if case == "both" else ("model",)
         self.rng = np.random.default_rng((seed, len(self.drawn)))
-        self.trees, self.unheard = [], []
+        self.n_drawn, self.trees, self.unheard = 0, [], []
 
     def grow(self, n_trees):
         """Go on until there are so many; returns them as a forest, with its ignorance, or None for both."""
-        while len(self.unheard) < n_trees:
+        while self.n_drawn < n_trees:
+            self.n_drawn += 1
             counts = {side: self._draw(getattr(self.graph, f"n_{side}s")) for side in self.drawn}
             times = np.prod([counts[side][getattr(self.graph, f"edge_{side}s")] for side in self.drawn], axis=0)
             arguments = {"max_features": _LOOKED_AT[self.case], "min_samples_leaf": self.leaf}
             weights = self.graph.relative_weights * times
             tree = grow_tree(self.columns, self.target, weights, self.rng, **arguments)
-            self.trees.append(None if tree is None else _flat(tree))
-            self.unheard.append([counts[side] == 0 for side in self.drawn])
-        grown = [number for number, tree in enumerate(self.trees) if tree is not None]
-        if not grown:
+            if tree is not None:
+                self.trees.append(_flat(tree))
+                self.unheard.append([counts[side] == 0 for side in self.drawn])
+        if not self.trees:
             return None, None
-        of_whom = [np.column_stack(parts) for parts in zip(*(self.unheard[number] for number in grown), strict=True)]
-        forest = _join([self.trees[number] for number in grown], self.usual)
-        return forest, Ignorance(*of_whom, *[None] * (2 - len(of_whom)))
+        of_whom = [np.column_stack(parts) for parts in zip(*self.unheard, strict=True)]
+        return _join(self.trees, self.usual), Ignorance(*of_whom, *[None] * (2 - len(of_whom)))
 
     def _draw(self, n_nodes):
         """How often each node is heard of."""

@@ -134,12 +134,11 @@ def plant(graph, features, folds, seed, promising=None):
 
 def _told(graph, features):
     """Of which pairs a graph has records of both ends; who has no features is the same to trees as all others."""
-    n_records = (
-        np.bincount(getattr(graph, f"edge_{side}s"), minlength=getattr(graph, f"n_{side}s"))
-        + (not features[side].shape[1])
-        for side in SIDES
-    )
-    return np.multiply.outer(*n_records) > 0
+    sides = []
+    for side in SIDES:
+        n_records = np.bincount(getattr(graph, f"edge_{side}s"), minlength=getattr(graph, f"n_{side}s"))
+        sides.append((n_records > 0) | (features[side].shape[1] == 0))
+    return np.logical_and.outer(*sides)
 
 
 def _ask_scouts(graph, features, folds, scouts, n_trees):
