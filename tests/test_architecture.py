@@ -200,10 +200,18 @@ def test_torch_geometric_has_its_place(path):
     assert not users or path.relative_to(PACKAGE).as_posix() == "gat/module.py"
 
 
+def test_triton_has_its_place(path):
+    users = {module for module, _, _ in _imports(path) if module.partition(".")[0] == "triton"}
+    assert not users or path.relative_to(PACKAGE).as_posix() == "gat/fused.py"
+    # It is not declared, because it comes with torch where there is one for GPUs: only a GPU may ask for it.
+    early = [name for module, name, inside in _imports(path) if module == "skgat.gat.fused" and not inside]
+    assert not early
+
+
 def test_everything_imported_is_declared(path):
     distributions = packages_distributions()
     imported = {module.partition(".")[0] for module, _, _ in _imports(path)} - {"skgat", ""}
-    third_party = {name for name in imported if name not in sys.stdlib_module_names}
+    third_party = {name for name in imported if name not in sys.stdlib_module_names} - {"triton"}
     declared = {"joblib", "narwhals", "numpy", "pandas", "scikit-learn", "scipy", "skops", "torch", "torch-geometric"}
     names = {distributions[name][0].lower().replace("_", "-") for name in third_party}
     assert names <= declared | {"matplotlib"}

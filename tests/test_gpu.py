@@ -13,7 +13,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skgat import TransferabilityGAT
 from skgat.datasets import make_transfer_records
-from skgat.gat import trainer
+from skgat.gat import edges, fitting, trainer
+from skgat.gat.messages import SparseMessages
 
 pytestmark = [
     pytest.mark.gpu,
@@ -73,3 +74,16 @@ def test_recorded_steps_learn_what_the_steps_learn(records, params, monkeypatch)
     taken = TransferabilityGAT(device="cuda", **SMALL | params).fit(records)
     assert_allclose(recorded.loss_curve_, taken.loss_curve_, rtol=1e-2)
     assert_allclose(recorded.predict(records), taken.predict(records), rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("params", [{}, {"edge_features": False}, {"hidden_dim": 12, "n_layers": 2}])
+def test_fused_kernels_learn_what_the_operations_of_torch_learn(records, params, monkeypatch):
+    monkeypatch.setattr(fitting, "choose_layout", edges.SparseEdges)
+    given = SMALL | {"device": "cuda", "max_iter": 8} | params
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        fused = TransferabilityGAT(**given).fit(records)
+    monkeypatch.setattr(edges, "messages_on", lambda device_type: SparseMessages)
+    plain = TransferabilityGAT(**given).fit(records)
+    assert_allclose(fused.loss_curve_, plain.loss_curve_, rtol=1e-3)
+    assert_allclose(fused.predict(records), plain.predict(records), rtol=1e-3, atol=1e-4)

@@ -24,7 +24,7 @@ def _pins(name):
 def _requirements():
     extras = PYPROJECT["project"]["optional-dependencies"]
     every = [*PYPROJECT["project"]["dependencies"], *(spec for extra in extras.values() for spec in extra)]
-    return {re.split(r"[\[>]", spec)[0]: spec.partition(">=")[2] for spec in every}
+    return {re.split(r"[\[>]", spec)[0]: spec.partition(">=")[2].partition(";")[0] for spec in every}
 
 
 def _release(version):

@@ -16,7 +16,7 @@ from skgat.datasets import make_transfer_records
 from skgat.gat.edges import choose_layout
 
 SCRIPTS = Path(skgat.__file__).parent.parent / "benchmarks" / "speed"
-NAMES = ("machine", "peak", "stock", "small_fit", "large_graph", "memory", "parts")
+NAMES = ("machine", "peak", "stock", "small_fit", "large_graph", "memory", "parts", "floor")
 pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is measured on Linux")
 
 
@@ -142,3 +142,55 @@ def test_the_formula_knows_the_layout(bench, shape):
     more = bench.memory.expected(n_models, n_datasets, n_records + 1, 0, members=1)
     grown = more - bench.memory.expected(*shape, 0, members=1)
     assert grown == bench.memory.ONCE + (0 if chosen == ["table"] else bench.memory.LISTS)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+def test_traffic_counts_what_is_read_and_written(bench):
+    values, places = torch.ones(6), torch.tensor([0, 5, 5], dtype=torch.int32)
+    edges = torch.sparse_csr_tensor([0, 1, 3], [0, 1, 2], torch.ones(3), size=(2, 3), check_invariants=False)
+    entries = 3 * 4 + 3 * 8 + 3 * 8
+    for work, streamed, gathered in (
+        (lambda: values + values, 2 * 24, 0),
+        (lambda: values.mul_(2.0), 2 * 24, 0),
+        (lambda: values.view(2, 3).T, 0, 0),
+        (lambda: values[:1].expand(1000) + 1.0, 4 + 4000, 0),
+        (lambda: values.new_zeros(10), 40, 0),
+        (lambda: values.index_select(0, places), 12 + 12, 12),
+        (lambda: values.index_add_(0, places, torch.empty(3)), 12 + 12, 24),
+        (lambda: edges @ values.view(3, 2), entries + 16, 3 * 8),
+        (
+            lambda: torch.sparse.sampled_addmm(edges, values.view(2, 3)[:, :2], values.view(2, 3), beta=0.0),
+            3 * entries + 16,
+            3 * 8,
+        ),
+    ):
+        with bench.floor.Traffic() as traffic:
+            work()
+        assert (traffic.streamed.total(), traffic.gathered.total()) == (streamed, gathered)
+
+
+def test_an_epoch_moves_no_less_than_the_floor(bench):
+    trainer = bench.floor.start(3_000, torch.device("cpu"))
+    visible = bench.floor.share_visible(trainer, 400)
+    found = []
+    for _ in range(12):
+        with bench.floor.Traffic() as traffic:
+            trainer.epoch()
+        found.append((traffic.streamed["messages.py"], traffic.gathered["messages.py"]))
+    least = np.array(bench.floor.of_messages(trainer.config, visible)) * 3_000
+    streamed, gathered = np.mean(found, axis=0)
+    assert streamed > least[0]
+    # What is gathered is what the floor says, and a few numbers that operations of their own gather once more.
+    assert least[1] < gathered < 1.5 * least[1]
+    assert (np.array(bench.floor.of_kernels(trainer.config, visible)) * 3_000 < [streamed, gathered]).all()
+
+
+def test_the_rows_of_a_prediction(bench):
+    records = make_transfer_records(6, 5, fill=1.0, random_state=0).records
+    fitted = tiny().fit(MetadataEncoder().fit_transform(records))
+    row = sum(
+        terms[side][..., 0, :].nbytes
+        for terms in (fitted.network_.terms, fitted.kernel_.terms)
+        for side in ("model", "dataset")
+    )
+    assert bench.floor.of_prediction(fitted) == row

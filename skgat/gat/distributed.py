@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 
 from .edges import SparseEdges
+from .messages import SparseMessages
 
 _group = ContextVar("group", default=None)
 
@@ -153,6 +154,10 @@ class ShardedEdges(SparseEdges):
     def draw(self, uniform, n_members):
         """Random numbers on the edges: this process' part of what a single process draws."""
         return self.place(uniform((n_members, self.n_all)))
+
+    def messages(self, residual, visible):
+        """What is heard along the visible edges, of which each process adds up its own."""
+        return SparseMessages(self, residual, visible)
 
     def backward(self, loss, weights):
         """Add the gradient of the loss, added up over the processes, to that of the weights."""

@@ -7,6 +7,7 @@ Both layouts offer the same operations with the same results, so that the networ
 __all__ = ["DenseEdges", "SparseEdges", "by_member", "choose_layout"]
 
 import warnings
+from functools import cache
 
 import torch
 import torch.nn.functional as nnf
@@ -24,6 +25,19 @@ def choose_layout(graph, device):
     cells = graph.n_models * graph.n_datasets
     layout = DenseEdges if cells <= min(_MOST_CELLS, _SPARSITY * graph.n_edges + 2**14) else SparseEdges
     return layout(graph, device)
+
+
+@cache
+def messages_on(device_type):
+    """What carries messages along lists of edges on a kind of device."""
+    if device_type == "cuda":
+        try:
+            from .fused import FusedMessages
+        except ImportError:
+            # torch comes without Triton where there is none, on Windows for one.
+            return SparseMessages
+        return FusedMessages
+    return SparseMessages
 
 
 def by_member(values, like):
@@ -255,7 +269,7 @@ class SparseEdges(_AllEdges):
 
     def messages(self, residual, visible):
         """What is heard along the visible edges."""
-        return SparseMessages(self, residual, visible)
+        return messages_on(self.weights.device.type)(self, residual, visible)
 
 
 class _Spread(torch.autograd.Function):

@@ -17,6 +17,7 @@ __all__ = [
     "add_up",
     "matrix",
     "pick",
+    "with_size",
 ]
 
 import torch
@@ -69,6 +70,12 @@ class Count:
         self.number = number
         number = number[:, None, None]
         self.trust, self.size = number / (number + 1.0), 0.3 * torch.log1p(number)
+
+
+def with_size(means, count):
+    """What receivers are told: means, one row each, as far as they are believed, and over how many they are."""
+    means = means.mT * count.trust
+    return torch.cat([means, count.size.expand(-1, means.shape[1], -1, -1)], dim=2)
 
 
 class DenseMessages:
@@ -249,9 +256,7 @@ class SparseMessages:
         width = values.shape[-1]
         mass = sums[..., width : width + 1].clamp(min=1e-30)
         heard = [sums[..., :width], sums[..., width + 1 :]]
-        count = self.counts[side]
-        means = (torch.cat(heard, dim=-1) / mass).mT * count.trust
-        return torch.cat([means, count.size.expand(-1, means.shape[1], -1, -1)], dim=2)
+        return with_size(torch.cat(heard, dim=-1) / mass, self.counts[side])
 
     def add_up(self, query, key, slopes, values, scored, side):
         """What the receivers hear before it is divided by their mass, over all edges."""
