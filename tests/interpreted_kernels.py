@@ -15,16 +15,18 @@ import pandas as pd
 import torch
 
 from skgat import TransferabilityGAT
-from skgat.gat import edges, fitting, fused
+from skgat.gat import edges, fitting, fused, messages
 from skgat.gat.messages import OTHER, SparseMessages
 
 HEADS, MEMBERS = 2, 2
-#: Name of a case: units of a head, whether scores are on the edges, and by how much logits are larger than usual.
+#: Name of a case: units of a head, whether scores are on the edges, by how much logits are larger than usual, and
+#: whether the graph counts as large, so that rows are rounded.
 CASES = {
-    "scored": (4, True, 1.0),
-    "units that are no power of two": (3, True, 1.0),
-    "no scores": (4, False, 1.0),
-    "logits of hundreds": (4, True, 100.0),
+    "scored": (4, True, 1.0, False),
+    "units that are no power of two": (3, True, 1.0, False),
+    "no scores": (4, False, 1.0, False),
+    "logits of hundreds": (4, True, 100.0, False),
+    "rounded": (4, True, 1.0, True),
 }
 
 
@@ -37,7 +39,7 @@ def lists(n_models, n_datasets, share):
     return model, dataset, generator.normal(size=len(model))
 
 
-def case(layout, side, width, scored, size):
+def case(layout, side, width, scored, size, large):
     """What both say of the same, and the derivatives by all that was given."""
     generator = torch.Generator().manual_seed(0)
 
@@ -53,8 +55,14 @@ def case(layout, side, width, scored, size):
     given = [size * draw(MEMBERS, HEADS, receivers), draw(MEMBERS, HEADS, 2) if scored else None]
     given += [size * draw(MEMBERS, HEADS, senders), draw(MEMBERS, HEADS, width, senders)]
     given += [draw(MEMBERS, HEADS, width, senders) if scored else None]
+    if large:
+        given[3:] = (values.bfloat16().float() for values in given[3:])
     leaves = [values.requires_grad_() for values in given if values is not None]
+    with_size = messages.with_size
+    if large:
+        messages.with_size = lambda means, count: with_size(RoundedGradient.apply(means), count)
     expected = SparseMessages(layout, residual, visible).hear(side, *given)
+    messages.with_size, fused._LARGE = with_size, 0 if large else 10**9
     found = fused.FusedMessages(layout, residual, visible).attend(side, *given)
     pull = draw(*expected.shape)
     return [
@@ -65,6 +73,18 @@ def case(layout, side, width, scored, size):
             strict=True,
         )
     ]
+
+
+class RoundedGradient(torch.autograd.Function):
+    """Does nothing, and rounds its derivative to 16 bits."""
+
+    @staticmethod
+    def forward(ctx, values):
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient.bfloat16().float()
 
 
 class Refused:
@@ -81,9 +101,10 @@ class Silent:
         return lambda *arguments, **options: None
 
 
-def fit(frame, messages, stands_in=None):
+def fit(frame, kind, stands_in=None, large=False):
     """What a few epochs on lists of edges learn, and what they warn of."""
-    fitting.choose_layout, edges.messages_on = edges.SparseEdges, lambda device_type: messages
+    fitting.choose_layout, edges.messages_on = edges.SparseEdges, lambda device_type: kind
+    fused._LARGE = 0 if large else 10**9
     fused._sound.clear()
     kernels = {name: getattr(fused, name) for name in stands_in or ()}
     for name in kernels:
@@ -111,6 +132,7 @@ def main(path):
             cases[name, side] = case(layout, side, *arguments)
     few = frame[(model < 6) & (dataset < 4)]
     fits = {
+        "rounded": fit(few, fused.FusedMessages, large=True),
         "plain": fit(few, SparseMessages),
         "kernels": fit(few, fused.FusedMessages),
         "refused": fit(few, fused.FusedMessages, {"_listen": Refused()}),

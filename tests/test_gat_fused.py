@@ -18,7 +18,7 @@ from skgat.gat import edges
 from skgat.gat.messages import OTHER, SparseMessages
 
 HERE = Path(__file__).parent
-CASES = ("scored", "units that are no power of two", "no scores", "logits of hundreds")
+CASES = ("scored", "units that are no power of two", "no scores", "logits of hundreds", "rounded")
 NAMES = ("means", "query", "slopes", "key", "values", "scored")
 WARNING = "Training goes on without fused kernels, which gives the same and takes longer ({})."
 
@@ -65,6 +65,13 @@ def test_a_fit_with_the_kernels_learns_what_a_fit_without_them_learns(found):
     assert_allclose(with_kernels, plain, rtol=0, atol=1e-5 * plain.std())
 
 
+def test_rounded_rows_change_little(found):
+    (plain, _), (rounded, warned) = (found[1][name] for name in ("plain", "rounded"))
+    assert warned == []
+    off = np.abs(rounded - plain).max() / plain.std()
+    assert 1e-6 < off < 1e-2
+
+
 @pytest.mark.parametrize(
     ("stands_in", "reason"), [("refused", "the compiler died"), ("silent", "what they say differs")]
 )
@@ -99,15 +106,17 @@ from triton.compiler import ASTSource
 from skgat.gat import fused
 
 TYPES = {"starts": "*i32", "senders": "*i32", "receivers": "*i32"}
+ROWS = {"values", "scored", "of_values", "of_scored"}
 TYPES |= {name: "i32" for name in ("n_edges", "n_receivers", "n_senders")}
 OF_SCORES = {"slopes", "scored", "of_scored", "of_slopes", "of_said_scored"}
 for capability in (80, 90):
     for kernel in (fused._listen, fused._answer_receivers, fused._answer_senders):
-        for width, scored, block in ((8, True, 128), (12, False, 16)):
+        for width, scored, block, rows in ((8, True, 128, "*bf16"), (12, False, 16, "*fp32")):
             fixed = {"HEADS": 4, "WIDTH": width, "PADDED": triton.next_power_of_2(width)}
             fixed |= {"SCORED": scored, "BLOCK": block} | {name: None for name in OF_SCORES if not scored}
             fixed = {name: value for name, value in fixed.items() if name in kernel.arg_names}
-            types = {name: "constexpr" if name in fixed else TYPES.get(name, "*fp32") for name in kernel.arg_names}
+            types = {name: rows if name in ROWS else TYPES.get(name, "*fp32") for name in kernel.arg_names}
+            types |= dict.fromkeys(fixed, "constexpr")
             places = {(kernel.arg_names.index(name),): value for name, value in fixed.items()}
             source, target = ASTSource(kernel, types, places), GPUTarget("cuda", capability, 32)
             made = triton.compile(source, target=target, options={"num_warps": max(block // 32, 1)})

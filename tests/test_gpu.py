@@ -87,3 +87,14 @@ def test_fused_kernels_learn_what_the_operations_of_torch_learn(records, params,
     plain = TransferabilityGAT(**given).fit(records)
     assert_allclose(fused.loss_curve_, plain.loss_curve_, rtol=1e-3)
     assert_allclose(fused.predict(records), plain.predict(records), rtol=1e-3, atol=1e-4)
+
+
+def test_rounded_rows_change_little(records, monkeypatch):
+    fused = pytest.importorskip("skgat.gat.fused", reason="triton is not installed")
+    monkeypatch.setattr(fitting, "choose_layout", edges.SparseEdges)
+    plain = TransferabilityGAT(device="cuda", **SMALL).fit(records).predict(records)
+    monkeypatch.setattr(fused, "_LARGE", 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        rounded = TransferabilityGAT(device="cuda", **SMALL).fit(records).predict(records)
+    assert_allclose(rounded, plain, rtol=0, atol=0.05 * plain.std())

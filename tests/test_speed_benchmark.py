@@ -13,10 +13,11 @@ from numpy.testing import assert_array_equal
 import skgat
 from skgat import MetadataEncoder, TransferabilityGAT
 from skgat.datasets import make_transfer_records
-from skgat.gat.edges import choose_layout
+from skgat.gat import edges, fitting
+from skgat.gat.edges import SparseEdges, choose_layout
 
 SCRIPTS = Path(skgat.__file__).parent.parent / "benchmarks" / "speed"
-NAMES = ("machine", "peak", "stock", "small_fit", "large_graph", "memory", "parts", "floor")
+NAMES = ("machine", "peak", "stock", "small_fit", "large_graph", "memory", "parts", "floor", "rounding")
 pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is measured on Linux")
 
 
@@ -182,7 +183,8 @@ def test_an_epoch_moves_no_less_than_the_floor(bench):
     assert streamed > least[0]
     # What is gathered is what the floor says, and a few numbers that operations of their own gather once more.
     assert least[1] < gathered < 1.5 * least[1]
-    assert (np.array(bench.floor.of_kernels(trainer.config, visible)) * 3_000 < [streamed, gathered]).all()
+    assert (np.array(bench.floor.of_kernels(trainer.config, visible, 3_000)) * 3_000 < [streamed, gathered]).all()
+    assert bench.floor.of_kernels(trainer.config, visible, 10**6)[1] < least[1] / 3_000
 
 
 def test_the_rows_of_a_prediction(bench):
@@ -194,3 +196,14 @@ def test_the_rows_of_a_prediction(bench):
         for side in ("model", "dataset")
     )
     assert bench.floor.of_prediction(fitted) == row
+
+
+def test_rounded_messages_say_something_else_and_nearly_the_same(bench, monkeypatch):
+    monkeypatch.setattr(edges, "messages_on", edges.messages_on)
+    monkeypatch.setattr(fitting, "choose_layout", SparseEdges)
+    monkeypatch.setattr(bench.rounding, "SETTINGS", tiny().get_params() | {"kernel_weight": 0.0, "forest_weight": 0.0})
+    records = make_transfer_records(10, 24, fill=1.0, random_state=0).records
+    rows = np.arange(len(records))
+    alone, change = bench.rounding.compare(records, [(rows[rows % 4 > 0], rows[rows % 4 == 0])])
+    assert alone.shape == change.shape == (1, 3)
+    assert 0 < abs(change[0, 2]) < 1e-2 * alone[0, 2]

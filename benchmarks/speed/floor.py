@@ -37,8 +37,9 @@ _FILLS = {
     "arange", "fill_", "full", "new_full", "new_ones", "new_zeros", "ones", "ones_like", "rand", "zero_", "zeros",
     "zeros_like",
 }  # fmt: skip
-#: Bytes of a number or a place.
+#: Bytes of a number or a place, and of a number in the rows that the kernels read where a graph has so many edges.
 _ENTRY = 4
+_ROUNDED, _LARGE = 2, 1_000_000
 
 
 def size_of(tensor):
@@ -98,19 +99,17 @@ def _file_of_caller():
     return "" if frame is None else frame.f_code.co_filename.rpartition("/")[2]
 
 
-def of_messages(config, visible):
+def of_messages(config, visible, number=_ENTRY):
     """Bytes an edge that messages have to move: streamed and gathered, on edges of which a share is visible.
 
     In a layer and a direction the edges are read three times: for what receivers hear, and for the derivatives by what
     receivers ask and by what senders say. Each time an edge is the place of its other end and its residual, of which
     hidden edges have the residual alone, and what the other end says: in each head what is scored, what is not and the
-    key; on the way back what the receiver asks, three numbers of its softmax and both gradients.
+    key; on the way back what the receiver asks, two numbers of its softmax, and the gradients of what it heard.
     """
-    width = config["hidden_dim"] // config["n_heads"]
-    said, answered = 2 * width + 1, 2 * width + 5
-    rounds = 2 * config["n_layers"]
-    streamed = rounds * 3 * _ENTRY * (1 + visible)
-    return streamed, rounds * visible * config["n_heads"] * _ENTRY * (2 * said + answered)
+    width, rounds = config["hidden_dim"] // config["n_heads"], 2 * config["n_layers"]
+    rows, others = 3 * 2 * width * number, (1 + 1 + 5) * _ENTRY
+    return rounds * 3 * _ENTRY * (1 + visible), rounds * visible * config["n_heads"] * (rows + others)
 
 
 def of_the_rest(config, visible):
@@ -123,12 +122,12 @@ def of_the_rest(config, visible):
     return _ENTRY * (2 * sweeps + 2 * asked), _ENTRY * (sweeps + asked * (1 + config["rank"]))
 
 
-def of_kernels(config, visible):
+def of_kernels(config, visible, n_records):
     """Bytes an edge that the kernels of ``fused.py`` and what they need move.
 
     What they need: the residual with hidden edges marked, in the order of both sides, and how many are visible.
     """
-    streamed, gathered = of_messages(config, visible)
+    streamed, gathered = of_messages(config, visible, _ROUNDED if n_records >= _LARGE else _ENTRY)
     marked, ordered, counted = 1 + 2 * _ENTRY, 2 * _ENTRY, 2 * (_ENTRY + 1 + 1 + _ENTRY)
     return streamed + marked + ordered + counted, gathered + _ENTRY
 
@@ -197,7 +196,7 @@ def tell_of_epochs(n_records, device):
         "operations of torch": (whole,),
         "of these in messages": (messages,),
         "with the kernels for GPUs": (
-            of_kernels(config, visible),
+            of_kernels(config, visible, n_records),
             [a - b for a, b in zip(whole, messages, strict=True)],
         ),
     }

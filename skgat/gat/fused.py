@@ -1,4 +1,4 @@
-"""What nodes hear on a GPU, with one pass over the edges in each direction, by kernels written for Triton.
+"""What nodes hear on a GPU: one pass over the edges there and two on the way back, by kernels written for Triton.
 
 A pass reads of each edge its other end and its residual score, and of that end what it says; nothing is written on the
 edges, not even the attention: the way back works it out again from the states of both ends. Each node is the work of
@@ -20,9 +20,12 @@ from torch.autograd.function import once_differentiable
 from .messages import OTHER, SLOPE, Count, SparseMessages, pick, with_size
 from .runtime import make_generator
 
-#: How far what the kernels say in a trial may be from what `SparseMessages` says: as a share of the largest, and where
-#: nothing but rounding is to be said.
-_SAME = {"rtol": 1e-3, "atol": 1e-5}
+#: From so many edges on, the rows of nodes lie in memory with 16 bits a number: to read them is most of an epoch then.
+_LARGE = 1_000_000
+#: How far what the kernels say in a trial may be from what `SparseMessages` says: as a share of the largest, by the
+#: type of the rows, and where nothing but rounding is to be said.
+_SAME = {torch.float32: 1e-3, torch.bfloat16: 2e-2}
+_NOTHING = 1e-5
 #: A program reads so many edges at once, at least and at most.
 _BLOCKS = (16, 128)
 
@@ -49,6 +52,12 @@ def _meet(others, told, places, end):
     visible = residual < _HIDDEN
     other = tl.load(others + places, mask=visible, other=0).to(tl.int64)
     return other, tl.where(visible, residual, 0.0), visible
+
+
+@triton.jit
+def _entries(places, there):
+    """Entries of rows of nodes, which may be rounded where they lie."""
+    return tl.load(places, mask=there, other=0.0).to(tl.float32)
 
 
 @triton.jit
@@ -91,10 +100,10 @@ def _listen(
         largest, mass = larger, mass * shrunk + weights
         there = visible[:, None] & (columns < WIDTH)[None, :]
         cells = (row * n_senders + sender)[:, None] * WIDTH + columns[None, :]
-        said = said * shrunk[:, None] + weights[:, None] * tl.load(values + cells, mask=there, other=0.0)
+        said = said * shrunk[:, None] + weights[:, None] * _entries(values + cells, there)
         if SCORED:
             weights *= residual
-            signed = signed * shrunk[:, None] + weights[:, None] * tl.load(scored + cells, mask=there, other=0.0)
+            signed = signed * shrunk[:, None] + weights[:, None] * _entries(scored + cells, there)
             total, squared = total * shrunk + weights, squared * shrunk + weights * residual
     top = tl.max(largest, 0)
     shrunk = tl.exp(largest - top)
@@ -123,10 +132,10 @@ def _answer_receivers(
     own = facts + place * _FACTS
     asked, size, level = tl.load(own), tl.load(own + 1), tl.load(own + 2)
     wide = columns < WIDTH
-    pull = tl.load(of_values + place * WIDTH + columns, mask=wide, other=0.0)
+    pull = _entries(of_values + place * WIDTH + columns, wide)
     if SCORED:
         of_total, of_square = tl.load(own + 3), tl.load(own + 4)
-        signed = tl.load(of_scored + place * WIDTH + columns, mask=wide, other=0.0)
+        signed = _entries(of_scored + place * WIDTH + columns, wide)
         slope, slope_of_size = tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32)
     found = tl.zeros((BLOCK,), tl.float32)
     end = tl.load(starts + node + 1)
@@ -136,9 +145,9 @@ def _answer_receivers(
         logits, bend = _slant(logits, residual, slopes, row, SCORED)
         there = visible[:, None] & wide[None, :]
         cells = (row * n_senders + sender)[:, None] * WIDTH + columns[None, :]
-        gain = tl.sum(pull[None, :] * tl.load(values + cells, mask=there, other=0.0), 1) - level
+        gain = tl.sum(pull[None, :] * _entries(values + cells, there), 1) - level
         if SCORED:
-            told_of = tl.sum(signed[None, :] * tl.load(scored + cells, mask=there, other=0.0), 1)
+            told_of = tl.sum(signed[None, :] * _entries(scored + cells, there), 1)
             gain += residual * (told_of + of_total + residual * of_square)
         gain *= _weigh(logits, bend, size, visible) * bend
         found += gain
@@ -163,10 +172,10 @@ def _answer_senders(
     place = row * n_senders + node
     wide = columns < WIDTH
     offered = tl.load(key + place)
-    said = tl.load(values + place * WIDTH + columns, mask=wide, other=0.0)
+    said = _entries(values + place * WIDTH + columns, wide)
     found, of_offer = tl.zeros((BLOCK, PADDED), tl.float32), tl.zeros((BLOCK,), tl.float32)
     if SCORED:
-        said_scored = tl.load(scored + place * WIDTH + columns, mask=wide, other=0.0)
+        said_scored = _entries(scored + place * WIDTH + columns, wide)
         found_scored = tl.zeros((BLOCK, PADDED), tl.float32)
     end = tl.load(starts + node + 1)
     for at in range(tl.load(starts + node), end, BLOCK):
@@ -178,11 +187,11 @@ def _answer_senders(
         weights = _weigh(logits, bend, tl.load(other + 1, mask=visible, other=0.0), visible)
         there = visible[:, None] & wide[None, :]
         cells = receiver[:, None] * WIDTH + columns[None, :]
-        pull = tl.load(of_values + cells, mask=there, other=0.0)
+        pull = _entries(of_values + cells, there)
         gain = tl.sum(pull * said[None, :], 1) - tl.load(other + 2, mask=visible, other=0.0)
         found += weights[:, None] * pull
         if SCORED:
-            signed = tl.load(of_scored + cells, mask=there, other=0.0)
+            signed = _entries(of_scored + cells, there)
             told_of = tl.sum(signed * said_scored[None, :], 1) + tl.load(other + 3, mask=visible, other=0.0)
             gain += residual * (told_of + residual * tl.load(other + 4, mask=visible, other=0.0))
             found_scored += (weights * residual)[:, None] * signed
@@ -226,10 +235,14 @@ class FusedMessages:
 
     def attend(self, side, query, slopes, key, values, scored):
         """What the kernels say."""
-        values = values.mT.contiguous()
-        scored = None if scored is None else scored.mT.contiguous()
-        means = _Attend.apply(query.contiguous(), slopes, key.contiguous(), values, scored, self, side)
+        scored = None if scored is None else scored.mT
+        means = _Attend.apply(query.contiguous(), slopes, key.contiguous(), values.mT, scored, self, side)
         return with_size(means, self.counts[side])
+
+    def kept(self, rows):
+        """Rows of nodes as kernels read them."""
+        large = self.edges.shape[0] >= _LARGE
+        return None if rows is None else rows.to(torch.bfloat16 if large else torch.float32).contiguous()
 
     def block(self, side):
         """How many edges a program of a side reads at once: about as many as a node has."""
@@ -271,7 +284,7 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, query, slopes, key, values, scored, messages, side):
-        width = values.shape[-1]
+        width, values, scored = values.shape[-1], messages.kept(values), messages.kept(scored)
         means = query.new_empty(*query.shape, width if scored is None else 2 * width + 2)
         sizes = torch.empty_like(query)
         messages.launch(_listen, side, side, query, key, slopes, values, scored, means, sizes)
@@ -285,14 +298,19 @@ class _Attend(torch.autograd.Function):
         messages, side = ctx.messages, ctx.side
         query, key, slopes, values, scored, means, sizes = ctx.saved_tensors
         width = values.shape[-1]
+        # Rounded before anything is made of it: what receivers ask depends on small differences.
+        gradient = messages.kept(gradient).to(key.dtype)
         facts, of_scored, of_slopes, found_scored = [query, sizes, (gradient * means).sum(-1)], None, None, None
         if scored is not None:
             facts += gradient[..., -2:].unbind(-1)
-            of_scored, found_scored = gradient[..., width:-2].contiguous(), torch.empty_like(scored)
+            of_scored = messages.kept(gradient[..., width:-2])
+            found_scored = torch.empty_like(scored, dtype=key.dtype)
             of_slopes = gradient.new_empty(*query.shape, 2)
         facts = nnf.pad(torch.stack(facts, dim=-1), (0, _FACTS.value - len(facts)))
-        known = facts, key, slopes, values, scored, gradient[..., :width].contiguous(), of_scored
-        found_query, found_key, found_values = (torch.empty_like(like) for like in (query, key, values))
+        known = facts, key, slopes, values, scored, messages.kept(gradient[..., :width]), of_scored
+        found_query, found_key, found_values = (
+            torch.empty_like(like, dtype=key.dtype) for like in (query, key, values)
+        )
         messages.launch(_answer_receivers, side, side, *known, found_query, of_slopes)
         messages.launch(_answer_senders, OTHER[side], side, *known, found_key, found_values, found_scored)
         of_slopes = None if of_slopes is None else of_slopes.sum(2)
@@ -306,7 +324,7 @@ _sound = {}
 def _is_sound(messages, side, query, slopes, key, values, scored):
     """Whether the kernels say what `SparseMessages` says, by a trial with random numbers along these edges."""
     blocks = messages.block(side), messages.block(OTHER[side])
-    kind = query.device, *values.shape[1:3], scored is None, blocks
+    kind = query.device, *values.shape[1:3], scored is None, blocks, messages.edges.shape[0] >= _LARGE
     if kind not in _sound:
         reason = _what_is_wrong(messages, side, query, slopes, key, values, scored)
         if reason is not None:
@@ -321,6 +339,7 @@ def _is_sound(messages, side, query, slopes, key, values, scored):
 
 @torch.enable_grad()
 def _what_is_wrong(messages, side, *given):
+    """Why the kernels cannot be relied on, None if they can; what they are asked has the shapes of what is given."""
     generator = make_generator(0, given[0].device)
 
     def draw(like):
@@ -336,7 +355,8 @@ def _what_is_wrong(messages, side, *given):
         heard = heard.detach(), *torch.autograd.grad(heard, leaves, pull)
     except Exception as error:  # noqa: BLE001 - whatever a compiler or a driver says, there is another way
         return str(error).partition("\n")[0] or type(error).__name__
+    same = _SAME[messages.kept(drawn[3]).dtype]
     for said, truth in zip(heard, expected, strict=True):
-        if not (said - truth).abs().max() <= _SAME["rtol"] * truth.abs().max() + _SAME["atol"]:
+        if not (said - truth).abs().max() <= same * truth.abs().max() + _NOTHING:
             return "what they say differs"
     return None
