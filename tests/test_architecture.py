@@ -208,8 +208,14 @@ def test_triton_has_its_place(path):
     assert not early
 
 
+@cache
+def _distributions():
+    """Which distributions bring the packages that are installed; all of them are looked through for it."""
+    return packages_distributions()
+
+
 def test_everything_imported_is_declared(path):
-    distributions = packages_distributions()
+    distributions = _distributions()
     imported = {module.partition(".")[0] for module, _, _ in _imports(path)} - {"skgat", ""}
     third_party = {name for name in imported if name not in sys.stdlib_module_names} - {"triton"}
     declared = {"joblib", "narwhals", "numpy", "pandas", "scikit-learn", "scipy", "skops", "torch", "torch-geometric"}
