@@ -31,10 +31,10 @@ CASES = {
 
 
 def lists(n_models, n_datasets, share):
-    """Edges as lists; one model and one dataset have many, so that a program reads more than one block."""
+    """Edges as lists; one dataset has all models, so that its program reads more than one block."""
     generator = np.random.default_rng(0)
     there = generator.random((n_models, n_datasets)) < share
-    there[0] = there[:, 0] = there[0, :] = True
+    there[0] = there[:, 0] = True
     model, dataset = np.nonzero(there)
     return model, dataset, generator.normal(size=len(model))
 

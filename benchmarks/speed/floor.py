@@ -15,8 +15,9 @@ import time
 from collections import Counter
 
 import numpy as np
+import parts
 import torch
-from large_graph import SETTINGS, make_graph
+from large_graph import SETTINGS
 from machine import describe
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -146,13 +147,7 @@ def of_prediction(fitted):
 
 def start(n_records, device):
     """The trainer of a large graph."""
-    from skgat.gat.edges import SparseEdges
-    from skgat.gat.fitting import prepare
-    from skgat.gat.trainer import Trainer
-
-    task = prepare(TransferabilityGAT(**SETTINGS), make_graph(n_records))
-    known = task.graph, task.features, task.near, task.target, task.config, task.settings
-    return Trainer(*known, SparseEdges, device, 0)
+    return parts.start(n_records, 1, device, SETTINGS)
 
 
 def share_visible(trainer, n_draws=20):
@@ -200,7 +195,7 @@ def tell_of_epochs(n_records, device):
             [a - b for a, b in zip(whole, messages, strict=True)],
         ),
     }
-    rows = {name: [sum(kind) for kind in zip(*parts, strict=True)] for name, parts in rows.items()}
+    rows = {name: [sum(kind) for kind in zip(*addends, strict=True)] for name, addends in rows.items()}
     least = sum(rows["floor"])
     print(f"{'bytes a record':28}{'streamed':>10}{'gathered':>10}{'all':>10}{'/ floor':>10}")
     for name, kinds in rows.items():

@@ -24,14 +24,14 @@ from skgat import TransferabilityGAT
 DEFAULTS = SETTINGS | {"n_layers": "auto", "n_estimators": 4}
 
 
-def start(n_records, n_parts, device):
+def start(n_records, n_parts, device, settings=DEFAULTS):
     """The trainer of a graph of so many records."""
     from skgat.gat.edges import SparseEdges
     from skgat.gat.fitting import prepare
     from skgat.gat.parts import PartedEdges
     from skgat.gat.trainer import Trainer
 
-    task = prepare(TransferabilityGAT(**DEFAULTS), make_graph(n_records))
+    task = prepare(TransferabilityGAT(**settings), make_graph(n_records))
     layout = SparseEdges if n_parts == 1 else partial(PartedEdges, n_parts=n_parts)
     return Trainer(task.graph, task.features, task.near, task.target, task.config, task.settings, layout, device, 0)
 

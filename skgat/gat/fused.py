@@ -239,10 +239,14 @@ class FusedMessages:
         means = _Attend.apply(query.contiguous(), slopes, key.contiguous(), values.mT, scored, self, side)
         return with_size(means, self.counts[side])
 
+    @property
+    def row_type(self):
+        """The type of the rows of nodes that kernels read."""
+        return torch.bfloat16 if self.edges.shape[0] >= _LARGE else torch.float32
+
     def kept(self, rows):
         """Rows of nodes as kernels read them."""
-        large = self.edges.shape[0] >= _LARGE
-        return None if rows is None else rows.to(torch.bfloat16 if large else torch.float32).contiguous()
+        return None if rows is None else rows.to(self.row_type).contiguous()
 
     def block(self, side):
         """How many edges a program of a side reads at once: about as many as a node has."""
@@ -324,7 +328,7 @@ _sound = {}
 def _is_sound(messages, side, query, slopes, key, values, scored):
     """Whether the kernels say what `SparseMessages` says, by a trial with random numbers along these edges."""
     blocks = messages.block(side), messages.block(OTHER[side])
-    kind = query.device, *values.shape[1:3], scored is None, blocks, messages.edges.shape[0] >= _LARGE
+    kind = query.device, *values.shape[1:3], scored is None, blocks, messages.row_type
     if kind not in _sound:
         reason = _what_is_wrong(messages, side, query, slopes, key, values, scored)
         if reason is not None:
@@ -355,7 +359,7 @@ def _what_is_wrong(messages, side, *given):
         heard = heard.detach(), *torch.autograd.grad(heard, leaves, pull)
     except Exception as error:  # noqa: BLE001 - whatever a compiler or a driver says, there is another way
         return str(error).partition("\n")[0] or type(error).__name__
-    same = _SAME[messages.kept(drawn[3]).dtype]
+    same = _SAME[messages.row_type]
     for said, truth in zip(heard, expected, strict=True):
         if not (said - truth).abs().max() <= same * truth.abs().max() + _NOTHING:
             return "what they say differs"
