@@ -66,7 +66,8 @@ def read_pairs(estimator, X, y=None, sample_weight=None, *, reset, scores=False,
     ----------
     estimator : estimator
         Gives the names of the columns and keeps ``feature_names_in_`` and ``n_features_in_``.
-    X : frame or array of shape (n_records, n_columns)
+    X : frame or array of shape (n_records, n_columns), or Pairs
+        What was read before is taken as it is.
     y : array of shape (n_records,), optional
         Scores; when given, the target column is ignored.
     sample_weight : array of shape (n_records,), optional
@@ -83,6 +84,8 @@ def read_pairs(estimator, X, y=None, sample_weight=None, *, reset, scores=False,
     -------
     Pairs
     """
+    if isinstance(X, Pairs):
+        return X
     if is_frame(X):
         names = column_names(X)
         if _is_record_frame(estimator, names, X, reset):

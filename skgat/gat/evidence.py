@@ -32,7 +32,7 @@ def without_records(estimator, X, edges):
     Parameters
     ----------
     estimator : TransferabilityGAT
-    X : frame of records
+    X : frame of records, or what was read of one
     edges : integer array
         Positions among the edges of the graph.
 
@@ -52,7 +52,7 @@ def without_features(estimator, X, side, node, columns):
     Parameters
     ----------
     estimator : TransferabilityGAT
-    X : frame of records
+    X : frame of records, or what was read of one
     side : {"model", "dataset"}
     node : id
         A node of the graph, or an unknown one that rows of X are about.
@@ -62,14 +62,14 @@ def without_features(estimator, X, side, node, columns):
     -------
     array of shape (n_records,)
     """
-    graph = estimator.graph_
+    graph, X = estimator.graph_, read_pairs(estimator, X, reset=False, missing=True)
     places = [getattr(graph, f"{side}_columns").index(column) for column in columns]
     average = estimator.network_.scaling[f"{side}_center"][places]
     code = lookup_ids(getattr(graph, f"{side}s"), np.array([node], dtype=object))[0]
     if code < 0:
-        X = X.copy()
-        X.loc[(X[getattr(estimator, side)] == node).to_numpy(), columns] = average
-        return predict_pairs(estimator, X)[0]
+        described = X.features.copy()
+        described.loc[getattr(X, f"{side}s") == node, columns] = average
+        return predict_pairs(estimator, replace(X, features=described))[0]
     features = getattr(graph, f"{side}_features").copy()
     features[code, places] = average
     return _predict_over(estimator, replace(graph, **{f"{side}_features": features}), X)

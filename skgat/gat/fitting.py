@@ -134,7 +134,8 @@ def train(estimator, task, seed, start, context, X, y):
     folds = _folds(estimator, task, held_out, seed)
     kernel = None
     if estimator.kernel_weight:
-        kernel = _regression(task, choose_strengths(task.graph, task.features, task.target, seed))
+        strengths = choose_strengths(task.graph, task.features, task.target, seed)
+        kernel = solve(task.graph, task.features, task.target, strengths)
     trainer = _trainer(estimator, task, folds, held_out, seed, start)
     with _checkpoint(estimator, task, trainer, seed, start) as checkpoint:
         with _threads(trainer.inputs):
@@ -200,7 +201,7 @@ def _judge(estimator, task, folds, predictions, kernel, seed):
     disagreement = (1.0 - share) ** 2 * predictions.var(axis=0)
     if kernel is not None:
         heard = folds or [Fold(np.zeros(graph.n_edges, dtype=bool), graph, task.target, task.scale)]
-        told = [_tell(task, fold, kernel.strengths) for fold in heard]
+        told = [_tell(task, fold, kernel) for fold in heard]
         regressions = np.stack([head.predict_edges(graph, task.features["pair"]) for head in told])
         predictions = (1.0 - share) * predictions + share * regressions
     if folds is None:
@@ -316,10 +317,11 @@ def _plant(task, trial, folds, seed):
     return (grove if grove.share else None), trial
 
 
-def _tell(task, fold, strengths):
+def _tell(task, fold, kernel):
     """The regression that heard of the fold's edges alone."""
     rows = ~fold.held
-    return solve(fold.graph, task.features | {"pair": task.features["pair"][rows]}, fold.target[rows], strengths)
+    features = task.features | {"pair": task.features["pair"][rows]}
+    return solve(fold.graph, features, fold.target[rows], kernel.strengths, like=kernel)
 
 
 def _run_epochs(estimator, trainer, task, kernel, context, X, y, checkpoint):
@@ -364,10 +366,6 @@ def _fitted(trainer, task, kernel):
         "n_iter_": len(trainer.losses),
         "loss_curve_": list(trainer.losses),
     }
-
-
-def _regression(task, strengths):
-    return solve(task.graph, task.features, task.target, strengths)
 
 
 def _matching(start, config, seed):
@@ -430,7 +428,7 @@ def _rebuild(estimator, graph):
     frozen = estimator.network_
     task = prepare(estimator, graph, frozen.scaling)
     task.config.update(frozen.config)
-    network = make_network(task.config, make_generator(0, "cpu"))
+    network = make_network(task.config, None)
     network.load_state_dict({name: torch.as_tensor(np.array(value)) for name, value in frozen.weights.items()})
     identity = {side: lookup_ids(frozen.trained[side], getattr(graph, f"{side}s")) for side in SIDES}
     edges = choose_layout(graph, "cpu")
@@ -442,7 +440,9 @@ def refresh(estimator, graph):
     network, inputs, task = _rebuild(estimator, graph)
     with _threads(inputs):
         frozen = _freeze(network, inputs, task, estimator.network_.trained)
-    kernel = None if estimator.kernel_ is None else _regression(task, estimator.kernel_.strengths)
+    kernel = estimator.kernel_
+    if kernel is not None:
+        kernel = solve(graph, task.features, task.target, kernel.strengths, like=kernel)
     trees = {"forest_": estimator.forest_, "grove_": estimator.grove_}
     if estimator.forest_ is not None:
         pair_features = task.features["pair"]

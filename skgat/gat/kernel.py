@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
-from scipy.sparse import coo_array, csr_array
+from scipy.linalg import cho_factor
+from scipy.linalg.lapack import dpotrs
+from scipy.sparse import csr_array
 
 from ..graph import SIDES
 from ..records import ROLES
@@ -209,12 +210,14 @@ def similarity(features, others, length):
     return np.exp(-np.maximum(squared, 0.0) / (2.0 * features.shape[1]))
 
 
-def _basis(features, length):
+def _basis(role, features, length, like):
     """Landmarks, and the projection of similarities to them on the leading directions."""
     chosen = np.unique(np.linspace(0, len(features) - 1, min(len(features), _LANDMARKS)).astype(np.int64))
     landmarks = features[chosen]
     if not features.shape[1]:
         return landmarks, np.zeros((len(landmarks), 0))
+    if like is not None and np.array_equal(landmarks, like.landmarks[role]):
+        return landmarks, like.projections[role]
     values, vectors = np.linalg.eigh(similarity(landmarks, landmarks, length))
     leading = np.flatnonzero(values > 1e-9 * values[-1])[::-1][:_RANK]
     return landmarks, vectors[:, leading] / np.sqrt(values[leading])
@@ -244,58 +247,72 @@ class _System:
         self.ends = _ends(graph)
         self.variances = dict(zip(COMPONENTS, strengths.variances, strict=True))
         self.noise = strengths.noise * graph.weights.mean() / graph.weights
+        self.shape = (graph.n_datasets, graph.n_models)
+        n_pairs = graph.n_datasets * graph.n_models
+        self.dense = n_pairs <= min(_MOST_PAIRS, _SPARSITY * graph.n_edges)
+        self.places = graph.edge_datasets * graph.n_models + graph.edge_models
         self.starts = np.searchsorted(graph.edge_datasets, np.arange(graph.n_datasets + 1))
+
+    def table(self, values):
+        """One value a record as a table of datasets by models: of all pairs, if they are few, or sparse."""
+        if self.dense:
+            return np.bincount(self.places, values, self.shape[0] * self.shape[1]).reshape(self.shape)
+        return csr_array((values, self.graph.edge_models, self.starts), shape=self.shape)
+
+    def _gather(self, values):
+        """What the nodes gather of one value a record: addends, factors, and what unknown nodes are told of them."""
+        v = self.variances
+        models, datasets = self.coordinates["model"], self.coordinates["dataset"]
+        table = self.table(values)
+        of = {side: np.bincount(codes, values, len(self.coordinates[side])) for side, codes in self.ends.items()}
+        seen_by_models = table.T @ datasets
+        crossed = v["similar both"] * (models.T @ seen_by_models)
+        slopes = {
+            "model": v["similar models"] * (models.T @ of["model"]),
+            "dataset": v["similar datasets"] * (datasets.T @ of["dataset"]),
+        }
+        addends = {
+            side: v[f"same {side}"] * of[side] + self.coordinates[side] @ slope for side, slope in slopes.items()
+        }
+        factors = {
+            "model": models @ crossed + v["same model on similar datasets"] * seen_by_models,
+            "dataset": v["similar models on same dataset"] * (table @ models),
+        }
+        return addends, factors, slopes, crossed
 
     def summaries(self, values):
         """What the nodes gather of one value a record: terms and how they are attached."""
-        graph, v = self.graph, self.variances
         models, datasets = self.coordinates["model"], self.coordinates["dataset"]
-        shape = (graph.n_datasets, graph.n_models)
-        table = csr_array((values, graph.edge_models, self.starts), shape=shape)
-        of_models = np.bincount(graph.edge_models, values, graph.n_models)
-        of_datasets = np.bincount(graph.edge_datasets, values, graph.n_datasets)
-        seen = {"model": table.T @ datasets, "dataset": table @ models}
-        crossed = v["similar both"] * (models.T @ seen["model"])
-        slopes = {
-            "model": v["similar models"] * (models.T @ of_models),
-            "dataset": v["similar datasets"] * (datasets.T @ of_datasets),
-        }
-        terms = {
-            "model": np.column_stack(
-                [
-                    v["same model"] * of_models + models @ slopes["model"],
-                    models @ crossed + v["same model on similar datasets"] * seen["model"],
-                    models,
-                ]
-            ),
-            "dataset": np.column_stack(
-                [
-                    v["same dataset"] * of_datasets + datasets @ slopes["dataset"],
-                    datasets,
-                    v["similar models on same dataset"] * seen["dataset"],
-                ]
-            ),
-        }
+        addends, factors, slopes, crossed = self._gather(values)
         blank = np.zeros((datasets.shape[1], models.shape[1]))
         attachments = {
             "model": np.column_stack([slopes["model"], crossed, np.eye(models.shape[1])]),
             "dataset": np.column_stack([slopes["dataset"], np.eye(datasets.shape[1]), blank]),
         }
-        return terms, attachments, self.of_pairs.T @ values
+        return self._terms(addends, factors), attachments, self.of_pairs.T @ values
+
+    def _terms(self, addends, factors):
+        return {
+            "model": np.column_stack([addends["model"], factors["model"], self.coordinates["model"]]),
+            "dataset": np.column_stack([addends["dataset"], self.coordinates["dataset"], factors["dataset"]]),
+        }
 
     def __call__(self, values):
-        terms, _, pair_weights = self.summaries(values)
-        return self._inner(terms) + self.of_pairs @ pair_weights + self.noise * values
+        addends, factors, *_ = self._gather(values)
+        inner = self._of_all_pairs(addends, factors) if self.dense else self._of_records(addends, factors)
+        return inner + self.of_pairs @ (self.of_pairs.T @ values) + self.noise * values
 
-    def _inner(self, terms):
-        """What the terms of both ends say of each record."""
-        n_pairs, n_edges = self.graph.n_models * self.graph.n_datasets, self.graph.n_edges
-        if n_pairs <= min(_MOST_PAIRS, _SPARSITY * n_edges):
-            model, dataset = terms["model"], terms["dataset"]
-            table = model[:, 1:] @ dataset[:, 1:].T
-            table += model[:, :1]
-            table += dataset[:, 0]
-            return table[self.ends["model"], self.ends["dataset"]]
+    def _of_all_pairs(self, addends, factors):
+        """What both ends say of each record, by way of all pairs."""
+        out = self.coordinates["dataset"] @ factors["model"].T
+        out += factors["dataset"] @ self.coordinates["model"].T
+        out += addends["dataset"][:, None]
+        out += addends["model"]
+        return out.ravel()[self.places]
+
+    def _of_records(self, addends, factors):
+        """The same of the records alone."""
+        terms, n_edges = self._terms(addends, factors), self.graph.n_edges
         out = np.empty(n_edges)
         for rows in blocks(n_edges):
             model, dataset = (terms[side][codes[rows]] for side, codes in self.ends.items())
@@ -327,7 +344,7 @@ def _system(head, graph, features):
     return _System(graph, coordinates, _of_pairs(head, features["pair"]), head.strengths)
 
 
-def solve(graph, features, target, strengths):
+def solve(graph, features, target, strengths, like=None):
     """Fit the regression to the records of a graph.
 
     Parameters
@@ -337,12 +354,14 @@ def solve(graph, features, target, strengths):
         Scaled, by role.
     target : array of shape (n_edges,)
     strengths : Strengths
+    like : KernelRegression, optional
+        One of the same strengths. Where it has the same landmarks, directions need not be found again.
 
     Returns
     -------
     KernelRegression
     """
-    bases = {role: _basis(features[role], strengths.lengths[role]) for role in ROLES}
+    bases = {role: _basis(role, features[role], strengths.lengths[role], like) for role in ROLES}
     landmarks = {role: basis[0] for role, basis in bases.items()}
     projections = {role: basis[1] for role, basis in bases.items()}
     head = KernelRegression(strengths, landmarks, projections, {}, {}, np.zeros(0))
@@ -371,12 +390,13 @@ class _Effects:
         self.roots = np.sqrt([v[f"same {side}"] + v[f"similar {side}s"] for side in sides])
         self.weights = 1.0 / (system.diagonal() - v["same model"] - v["same dataset"])
         self.own, others = (1.0 + root**2 * self._sum(i, self.weights) for i, root in enumerate(self.roots))
-        self.crossed, self.factor = None, None
+        self.factor = None
         if self.sizes[1] <= _MOST_EFFECTS:
-            values = self.roots.prod() * self.weights
-            self.crossed = coo_array((values, tuple(self.ends)), shape=tuple(self.sizes)).tocsr()
-            rest = self.crossed.T @ self.crossed.multiply(1.0 / self.own[:, None]).tocsr()
-            self.factor = cho_factor(np.diag(others) - rest.toarray())
+            table = system.table(self.roots.prod() * self.weights)
+            table = table if sides[0] == "dataset" else table.T
+            self.crossed, self.turned = (table, table.T) if system.dense else (table.tocsr(), table.T.tocsr())
+            rest = self.turned @ (self.crossed * (1.0 / self.own)[:, None])
+            self.factor = cho_factor(np.diag(others) - (rest if system.dense else rest.toarray()), lower=True)[0]
 
     def _sum(self, side, values):
         return np.bincount(self.ends[side], values, self.sizes[side])
@@ -384,10 +404,11 @@ class _Effects:
     def __call__(self, values):
         weighted = self.weights * values
         first = self.roots[0] * self._sum(0, weighted)
-        effects = np.zeros(len(values))
+        effects = 0.0
         if self.factor is not None:
-            second = self.roots[1] * self._sum(1, weighted)
-            second = cho_solve(self.factor, second - self.crossed.T @ (first / self.own), check_finite=False)
+            second = self.roots[1] * self._sum(1, weighted) - self.turned @ (first / self.own)
+            # Without the checks of cho_solve, which take longer than to solve for a few dozen effects.
+            second, _ = dpotrs(self.factor, second, lower=True)
             first = first - self.crossed @ second
             effects = self.roots[1] * second[self.ends[1]]
         return weighted - self.weights * (effects + self.roots[0] * (first / self.own)[self.ends[0]])

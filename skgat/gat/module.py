@@ -24,15 +24,19 @@ _EFFECT_SWEEPS = 6
 
 
 def make_network(config, generator):
-    """The untrained network that a configuration asks for."""
+    """The untrained network that a configuration asks for; without a generator, one whose weights are to be loaded."""
     kind = HomogeneousNetwork if config["conv"] == "gatconv" else BipartiteNetwork
     return kind(config, generator)
 
 
 def _weights(generator, members, n_in, n_out, gain=1.0):
-    bound = gain * math.sqrt(3.0 / max(n_in, 1))
-    values = torch.rand((members, n_in, n_out), generator=generator, dtype=torch.float32) * 2 - 1
-    return nn.Parameter(values * bound)
+    return nn.Parameter(_uniform(generator, (members, n_in, n_out), gain * math.sqrt(3.0 / max(n_in, 1))))
+
+
+def _uniform(generator, shape, bound):
+    if generator is None:
+        return torch.empty(shape, dtype=torch.float32)
+    return (torch.rand(shape, generator=generator, dtype=torch.float32) * 2 - 1) * bound
 
 
 def _zeros(*shape):
@@ -286,8 +290,7 @@ class HomogeneousNetwork(nn.Module):
         self.into = nn.ParameterDict()
         bound = n_in**-0.5
         for name, rows in (("ids", n_nodes), ("features", n_in - n_nodes), ("bias", 1)):
-            values = (torch.rand((members, rows, width), generator=generator, dtype=torch.float32) * 2 - 1) * bound
-            self.into[name] = nn.Parameter(values)
+            self.into[name] = nn.Parameter(_uniform(generator, (members, rows, width), bound))
         # A second and more to import, and only this network is made of its layers.
         from torch_geometric.nn import GATConv
 
@@ -301,7 +304,7 @@ class HomogeneousNetwork(nn.Module):
         for parameter in self.convs.parameters():
             if parameter.ndim > 1:
                 bound = math.sqrt(6.0 / (parameter.shape[-1] + parameter.shape[-2]))
-                parameter.data = (torch.rand(parameter.shape, generator=generator, dtype=torch.float32) * 2 - 1) * bound
+                parameter.data = _uniform(generator, parameter.shape, bound)
         n_levels = config["n_layers"] + 1 if config["combine"] == "concat" else 1
         gain = 3**-0.5
         self.out = _weights(generator, members, width * n_levels, width, gain)

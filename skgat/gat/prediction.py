@@ -22,7 +22,7 @@ def predict_pairs(estimator, X, ranking=False):
     ----------
     estimator : TransferabilityGAT
         Fitted.
-    X : frame of records or array
+    X : frame of records, array, or what was read of one
     ranking : bool, default=False
         Whether the deviations leave out what all models on a dataset have in common.
 

@@ -14,7 +14,7 @@ from ..gat import TransferabilityGAT
 from ..gat.evidence import attention_on_records, similarity_to_records, without_features, without_records
 from ..gat.prediction import predict_pairs
 from ..graph import SIDES
-from ..records import lookup_ids
+from ..records import Pairs, lookup_ids, read_pairs
 from ._explanation import Explanation
 
 _COLUMNS = (
@@ -106,7 +106,7 @@ def explain_models(recommender, models, dataset, *, max_records=250):
     told = [similarity_to_records(case.gat, case.X.iloc[[row]]) for row in range(len(models))]
     attention = np.stack([_direct_attention(case, row, weights) for row in range(len(models))])
     examined = _choose(np.stack([influence for _, influence in told]), attention, max_records)
-    effects = np.stack([case.values - without_records(case.gat, case.X, [edge]) for edge in examined])
+    effects = np.stack([case.values - without_records(case.gat, case.pairs, [edge]) for edge in examined])
     metadata, metadata_effects = _metadata_effects(case)
     explanations = []
     for row in range(len(models)):
@@ -128,6 +128,7 @@ class _Case:
     models: Entities
     dataset: Entities
     X: pd.DataFrame
+    pairs: Pairs
     values: np.ndarray
     std: np.ndarray
 
@@ -158,8 +159,10 @@ def _read_case(knowledge, models, dataset):
     ids = np.concatenate([models.ids, others])
     compared = Entities(ids, models.metadata.reset_index(drop=True).reindex(range(len(ids))))
     X = knowledge.transform(pair_up(dataset, compared, knowledge)).reset_index(drop=True)
-    values, std, _ = predict_pairs(knowledge.regressor, X)
-    return _Case(knowledge, knowledge.regressor, models, dataset, X, values, std)
+    # Read once, for they are asked about again and again.
+    pairs = read_pairs(knowledge.regressor, X, reset=False, missing=True)
+    values, std, _ = predict_pairs(knowledge.regressor, pairs)
+    return _Case(knowledge, knowledge.regressor, models, dataset, X, pairs, values, std)
 
 
 def _choose(influence, attention, max_records):
@@ -210,7 +213,7 @@ def _metadata_effects(case):
         entity = case.models if side == "model" else case.dataset
         for column, encoded in _columns_of(case, side).items():
             rows.append((side, node, id_, column, _value(case, side, entity, node, column)))
-            effects.append(case.values - without_features(case.gat, case.X, side, id_, encoded))
+            effects.append(case.values - without_features(case.gat, case.pairs, side, id_, encoded))
     return rows, effects
 
 
