@@ -1,7 +1,7 @@
 """What test files share.
 
 One thread a process, so that sums do not hang on the machine; small or stubborn disks; a look at trees that are grown;
-a second device where there is one only.
+a second device where there is one only; which tests do not count as coverage.
 """
 
 import os
@@ -13,6 +13,20 @@ import pytest
 # Before torch and BLAS are imported, here and in the processes that tests start.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+
+#: Files of tests of the whole, or of the benchmarks. Every line is to be reached by the tests of its own module; to
+#: trace these as well costs minutes and hides where that is not so.
+_OF_THE_WHOLE = {
+    "test_concurrency", "test_determinism", "test_fuzz", "test_fuzz_files", "test_headline", "test_leaks",
+    "test_quality_benchmark", "test_speed_benchmark", "test_stress",
+}  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem in _OF_THE_WHOLE:
+            item.add_marker("no_cover")
 
 
 def _mounted(folder, options):

@@ -252,7 +252,7 @@ class TestMemory:
         # Twice as much as tensors hold, for what is not seen of them, and not much more.
         assert 0.3 * needed < self.peak(records, **changed) < 0.7 * needed
 
-    @pytest.mark.parametrize("n_parts", [3, 12])
+    @pytest.mark.parametrize("n_parts", [3, 6])
     def test_parts_stay_in_the_room_that_there_is(self, many, n_parts, room_for):
         task = self.task(many, n_estimators=4)
         of_nodes, of_edges = needs(task.graph, task.config)
