@@ -17,6 +17,7 @@ from skgat.datasets import make_transfer_records
 from skgat.gat import fitting
 from skgat.gat.calibration import _FEW_ERRORS, draw_folds, errors_on_held, noise_of, scarcity, try_folds
 from skgat.gat.inference import CASES
+from skgat.gat.kernel import solve
 from skgat.gat.placement import _LENGTHS, _MEAN, _RIDGES, place
 from skgat.gat.strengths import choose_strengths
 from skgat.gat.targets import _dataset_moments, fit_target, normal_scale
@@ -129,8 +130,9 @@ class TestFolds:
             estimators.append(estimator)
             task = fitting.prepare(estimator, estimator.graph_)
             (fold,) = folds_of(estimator.graph_, n_folds=1, seed=seed)
-            strengths = choose_strengths(graph, task.features, fit_target("none", graph, None)[0], 0)
-            head = fitting._tell(task, fold, strengths)
+            target = fit_target("none", graph, None)[0]
+            strengths = choose_strengths(graph, task.features, target, 0)
+            head = fitting._tell(task, fold, solve(graph, task.features, target, strengths))
             guesses.append(head.predict_edges(estimator.graph_, task.features["pair"]))
         one, other = estimators
         assert (one.graph_.scores != other.graph_.scores).sum() == fold.held.sum()
