@@ -570,7 +570,7 @@ class TestSynthetic:
         assert set(bunch.records["model"]) == set(bunch.truth.index)
         assert set(bunch.records["dataset"]) == set(bunch.truth.columns)
 
-    @pytest.mark.no_cover  # A call is covered by the others, and here are four hundred.
+    @pytest.mark.untraced  # A call is covered by the others, and here are four hundred.
     def test_pairs_are_drawn_evenly(self):
         counts = sum(
             matrix(make_transfer_records(4, 5, 0.5, n_pair_features=0, random_state=seed)).notna().to_numpy()

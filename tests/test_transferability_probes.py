@@ -139,7 +139,7 @@ def test_probes_stay_in_their_range(n, d, n_classes, seed):
         assert 0 <= value <= 1 + 1e-12
 
 
-@pytest.mark.no_cover  # Most of it are seven hundred fits of scikit-learn's.
+@pytest.mark.untraced  # Most of it are seven hundred fits of scikit-learn's.
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_knn_by_blocks_is_knn_at_once(metric, monkeypatch):
     X, y = classes(n=700, d=12, apart=0.5)
