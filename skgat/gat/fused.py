@@ -277,6 +277,11 @@ class FusedMessages:
             )  # fmt: skip
 
 
+def _unwritten(like, *shape):
+    """Room for what a kernel writes. What it leaves out is no number: memory may hold the right answer of a trial."""
+    return like.new_full(shape, float("nan"))
+
+
 def _number(told, starts):
     """How many visible edges each receiver has, by member."""
     rank = nnf.pad((told < float("inf")).cumsum(-1, dtype=torch.int32), (1, 0))
@@ -289,8 +294,8 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(ctx, query, slopes, key, values, scored, messages, side):
         width, values, scored = values.shape[-1], messages.kept(values), messages.kept(scored)
-        means = query.new_empty(*query.shape, width if scored is None else 2 * width + 2)
-        sizes = torch.empty_like(query)
+        means = _unwritten(query, *query.shape, width if scored is None else 2 * width + 2)
+        sizes = _unwritten(query, *query.shape)
         messages.launch(_listen, side, side, query, key, slopes, values, scored, means, sizes)
         ctx.messages, ctx.side = messages, side
         ctx.save_for_backward(query, key, slopes, values, scored, means, sizes)
@@ -308,13 +313,11 @@ class _Attend(torch.autograd.Function):
         if scored is not None:
             facts += gradient[..., -2:].unbind(-1)
             of_scored = messages.kept(gradient[..., width:-2])
-            found_scored = torch.empty_like(scored, dtype=key.dtype)
-            of_slopes = gradient.new_empty(*query.shape, 2)
+            found_scored = _unwritten(key, *scored.shape)
+            of_slopes = _unwritten(key, *query.shape, 2)
         facts = nnf.pad(torch.stack(facts, dim=-1), (0, _FACTS.value - len(facts)))
         known = facts, key, slopes, values, scored, messages.kept(gradient[..., :width]), of_scored
-        found_query, found_key, found_values = (
-            torch.empty_like(like, dtype=key.dtype) for like in (query, key, values)
-        )
+        found_query, found_key, found_values = (_unwritten(key, *like.shape) for like in (query, key, values))
         messages.launch(_answer_receivers, side, side, *known, found_query, of_slopes)
         messages.launch(_answer_senders, OTHER[side], side, *known, found_key, found_values, found_scored)
         of_slopes = None if of_slopes is None else of_slopes.sum(2)
@@ -352,12 +355,11 @@ def _what_is_wrong(messages, side, *given):
     drawn = [None if like is None else draw(like).requires_grad_() for like in given]
     leaves = [values for values in drawn if values is not None]
     try:
-        # The kernels first: one that writes nothing may be given memory in which the right answer was left behind.
-        heard = messages.attend(side, *drawn)
-        pull = draw(heard)
-        heard = heard.detach(), *torch.autograd.grad(heard, leaves, pull)
         expected = SparseMessages(messages.edges, *messages.given).hear(side, *drawn)
+        pull = draw(expected)
         expected = expected.detach(), *torch.autograd.grad(expected, leaves, pull)
+        heard = messages.attend(side, *drawn)
+        heard = heard.detach(), *torch.autograd.grad(heard, leaves, pull)
     except Exception as error:  # noqa: BLE001 - whatever a compiler or a driver says, there is another way
         return str(error).partition("\n")[0] or type(error).__name__
     same = _SAME[messages.row_type]

@@ -163,7 +163,8 @@ class BipartiteNetwork(nn.Module):
                     effects[side] = (rest[side] - carry(effects[other], side)) / mass[side]
         explained = edges.spread(effects["model"], effects["dataset"]).add_(by_member(mean, target))
         residual = explained.neg_().add_(target).mul_(visible)
-        spread = (edges.sum(residual.square().mul_(weights)) / all_mass).sqrt()
+        # How far a usual record is off: those of great weight are not, and all others would look like outliers.
+        spread = (edges.sum(residual.square()) / edges.sum(visible).clamp_(min=1.0)).sqrt()
         return mean, effects, residual.div_(by_member(spread, target) + 1e-3)
 
     def encode(self, inputs, target, visible, shown=ALL_SHOWN):
