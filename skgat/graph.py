@@ -38,6 +38,8 @@ class Graph:
         One row a model, a dataset, an edge.
     model_columns, dataset_columns, pair_columns : tuple of str
         The columns of X that the features come from.
+    unit : float
+        The weight of a usual record.
     """
 
     models: np.ndarray
@@ -52,6 +54,7 @@ class Graph:
     model_columns: tuple
     dataset_columns: tuple
     pair_columns: tuple
+    unit: float = 1.0
 
     def find(self, side, ids):
         """Where each id stands among the nodes of a side; -1 for an unknown one."""
@@ -131,7 +134,6 @@ def build_graph(pairs, duplicates="mean", columns=None):
     if columns is None:
         roles = infer_roles(features, model_codes, dataset_codes)
         columns = {role: [column for column in roles if roles[column] == role] for role in ROLES}
-    rows = order[first]
     return Graph(
         models=models,
         datasets=datasets,
@@ -141,11 +143,25 @@ def build_graph(pairs, duplicates="mean", columns=None):
         weights=edge_weights,
         model_features=_node_features(features, columns["model"], model_codes, len(models)),
         dataset_features=_node_features(features, columns["dataset"], dataset_codes, len(datasets)),
-        pair_features=features[list(columns["pair"])].to_numpy(dtype=np.float64)[rows],
+        pair_features=_pair_features(features, columns["pair"], order, first, edge_of_row, weights[order]),
         model_columns=tuple(columns["model"]),
         dataset_columns=tuple(columns["dataset"]),
         pair_columns=tuple(columns["pair"]),
+        unit=1.0 if pairs.weights is None else float(weights.mean()),
     )
+
+
+def _pair_features(features, columns, order, first, edge_of_row, weights):
+    """One row an edge: what its records say of the pair, averaged where they differ."""
+    values = features[list(columns)].to_numpy(dtype=np.float64)[order]
+    table = values[first]
+    differs = (values != table[edge_of_row]).any(axis=1)
+    if differs.any():
+        rows = np.isin(edge_of_row, edge_of_row[differs])
+        edges, mass = edge_of_row[rows], np.bincount(edge_of_row, weights)
+        for column, said in zip(table.T, values[rows].T, strict=True):
+            column[np.unique(edges)] = (np.bincount(edges, weights[rows] * said, len(mass)) / mass)[np.unique(edges)]
+    return table
 
 
 def _report_duplicates(duplicates, model, dataset, edge_of_row, differs):
@@ -172,6 +188,7 @@ def extend_graph(graph, further):
     """The graph with the nodes and edges of another one over the same columns.
 
     New nodes join; a pair that is there already takes the new score; a node that is there already keeps its features.
+    What is a usual record in one is one in the other.
 
     Parameters
     ----------
@@ -193,6 +210,8 @@ def extend_graph(graph, further):
     edges, last = np.unique(key[::-1], return_index=True)
     rows = len(key) - 1 - last
     edge_datasets, edge_models = np.divmod(edges, len(models))
+
+    further = replace(further, weights=further.weights * (graph.unit / further.unit))
 
     def both(name):
         return np.concatenate([getattr(graph, name), getattr(further, name)])[rows]

@@ -188,6 +188,8 @@ def test_what_cannot_be_traced_is_named_and_does_not_stop_the_rest():
         vectors = Archi2Vec().fit_transform(networks)
     assert vectors.isna().all(axis=1).tolist() == [False, True, True, False]
     assert not vectors.loc[["good", "better"]].isna().any(axis=None)
+    with pytest.warns(UserWarning, match=r"1 network\(s\) cannot be found out, their vectors are NaN: 'bad'"):
+        assert Archi2Vec().fit({"good": vgg([1])}).transform({"bad": Hopeless()}).isna().all(axis=None)
     with pytest.raises(ValueError, match="structure of network 'bad' cannot be found out: it cannot be traced"):
         Archi2Vec(errors="raise").fit(networks)
     with pytest.raises(ValueError, match="Got no network whose structure could be found out: 'bad' cannot"):

@@ -197,6 +197,12 @@ def test_few_records_leave_the_additive_model(records):
     )
 
 
+def test_constant_scores_take_no_steps(records):
+    completion = MatrixCompletion(random_state=0).fit(records)
+    assert completion.n_iter_ > 0
+    assert completion.fit(records.assign(score=0.5)).n_iter_ == 0
+
+
 def test_the_seed_decides_the_start_alone(records):
     one, other = (MatrixCompletion(random_state=seed, tol=1e-9, max_iter=2000).fit(records) for seed in (0, 1))
     assert not np.allclose(one.model_factors_, other.model_factors_)
@@ -288,6 +294,12 @@ def test_metadata_of_an_unknown_dataset_may_be_of_any_kind_of_number(records, ki
     name = next(name for name in records.columns if name.startswith("dataset__"))
     new = records.head(4).assign(dataset="new", **{name: [0.0, 1.0, 1.0, 0.0]})
     assert_allclose(fitted.predict(new.astype({name: kind})), fitted.predict(new))
+
+
+def test_a_dataset_that_is_like_no_other_is_an_average_one():
+    records = pd.DataFrame({"model": list("abab"), "dataset": list("xxyy"), "score": [0.5, 0.7, 0.6, 0.9]})
+    asked = pd.DataFrame({"model": ["a", "b"], "dataset": "z"})
+    assert_allclose(NearestDatasets(shrinkage=0).fit(records).predict(asked), [0.55, 0.8])
 
 
 def test_one_dataset_is_enough(records):

@@ -186,6 +186,38 @@ class TestSolve:
         assert_allclose(system(target), matrix @ target, atol=1e-6)
         assert_allclose(system.diagonal(), np.diag(matrix), rtol=1e-6)
 
+    @pytest.mark.parametrize("kind", ["all", "none", "of pairs"])
+    def test_what_takes_too_many_steps_is_solved_directly(self, kind, monkeypatch):
+        graph, features, target = make_problem(FEATURES[kind], weighted=True)
+        chosen = make_strengths(noise=1e-3)
+        monkeypatch.setattr(kernel, "_MOST_STEPS", 2)
+        system, values = self.solved(graph, features, target, chosen)
+        assert_allclose(system.matrix() @ target, system(target), atol=1e-9)
+        assert np.linalg.norm(system(values) - target) < 1e-8 * np.linalg.norm(target)
+        # Many records are not: the matrix would be too large.
+        monkeypatch.setattr(kernel, "_MOST_DIRECT", graph.n_edges - 1)
+        monkeypatch.setattr(kernel, "_MOST_WORK", 0)
+        system, values = self.solved(graph, features, target, chosen)
+        assert np.linalg.norm(system(values) - target) > 1e-3 * np.linalg.norm(target)
+
+    def test_the_directions_of_another_are_taken_where_landmarks_are_the_same(self, monkeypatch):
+        graph, features, target = make_problem()
+        chosen, asked = make_strengths(), every_pair(graph, features)
+        first = solve(graph, features, target, chosen)
+        expected = ask(solve(graph, features, -target, chosen), asked)
+        other = features | {"dataset": features["dataset"] + 1.0}
+        moved = ask(solve(graph, other, target, chosen), every_pair(graph, other))
+        found = []
+        monkeypatch.setattr(
+            np.linalg, "eigh", lambda table, eigh=np.linalg.eigh: found.append(len(table)) or eigh(table)
+        )
+        assert_allclose(ask(solve(graph, features, -target, chosen, like=first), asked), expected, rtol=1e-12)
+        assert found == []
+        assert_allclose(
+            ask(solve(graph, other, target, chosen, like=first), every_pair(graph, other)), moved, rtol=1e-12
+        )
+        assert found == [graph.n_datasets]
+
     def solved(self, graph, features, target, chosen):
         kept = {}
         gradients = kernel._conjugate_gradients

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
@@ -144,6 +144,28 @@ class TestSeeds:
     def test_equal_weights_are_no_weights(self, fitted, seen, encoded):
         weighted = TransferabilityGAT(**TINY).fit(seen, sample_weight=np.full(len(seen), 3.0))
         assert_allclose(weighted.predict(encoded), fitted.predict(encoded), rtol=1e-5)
+
+    def test_further_records_are_as_heavy_as_the_others(self, seen, encoded):
+        said = []
+        for weight in (None, 1e-3, 1e3):
+            weights = None if weight is None else np.full(len(seen) - 9, weight)
+            gat = TransferabilityGAT(**TINY).fit(seen[:-9], sample_weight=weights)
+            said.append(gat.partial_fit(seen[-9:]).predict(encoded))
+        assert_allclose(said[1:], [said[0]] * 2, rtol=1e-5)
+
+    @pytest.mark.parametrize("weight", [1e4, 1e6, 1e12])
+    def test_one_heavy_record_does_not_blow_up_the_networks(self, seen, encoded, weight):
+        weights = np.r_[weight, np.ones(len(seen) - 1)]
+        said = TransferabilityGAT(**TINY | {"kernel_weight": 0.0}).fit(seen, sample_weight=weights).predict(encoded)
+        reach = np.ptp(seen["score"])
+        assert seen["score"].min() - reach < said.min() < said.max() < seen["score"].max() + reach
+
+    def test_further_records_are_read_with_the_transform_of_fit(self, seen, encoded):
+        said = []
+        for transform in ("balanced", "rank"):
+            gat = TransferabilityGAT(**TINY).fit(seen[:-9]).set_params(target_transform=transform)
+            said.append(gat.partial_fit(seen[-9:]).predict(encoded))
+        assert_array_equal(*said)
 
     @pytest.mark.parametrize(
         ("weights", "message"),

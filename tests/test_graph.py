@@ -115,6 +115,14 @@ def test_duplicates_with_one_score_are_one_edge_without_a_word(duplicates):
     assert as_edges(graph) == {("a", "x"): (0.1, 2.0), ("b", "x"): (0.5, 1.0)}
 
 
+def test_features_of_a_pair_that_differ_are_averaged_by_weight():
+    frame = pd.DataFrame({"model": list("aabba"), "dataset": ["x"] * 4 + ["y"], "score": 0.5})
+    frame["pair__y"], frame["pair__z"] = [0.1, 0.7, 0.3, 0.3, 0.9], [1.0, 1.0, 2.0, 2.0, 4.0]
+    for order in (slice(None), slice(None, None, -1)):
+        graph = make_graph(frame[order], sample_weight=np.array([3.0, 1.0, 1.0, 2.0, 1.0])[order])
+        assert graph.pair_features.tolist() == [[pytest.approx(0.25), 1.0], [0.3, 2.0], [0.9, 4.0]]
+
+
 def test_a_row_without_weight_is_not_there(records):
     lost = pd.DataFrame(
         {

@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 
 from skgat import MetadataEncoder, TransferabilityGAT, metrics, recommend
 from skgat.embedding import GraphEmbedder
+from skgat.embedding._transfer_graph import make_measures
 from skgat.exceptions import DuplicatePairWarning, UnknownEntityWarning
 from skgat.model_selection import LeaveDatasetsOut
 from skgat.persistence import load, save
@@ -285,6 +286,11 @@ def test_a_measure_links_an_unknown_dataset_to_the_model_of_its_row():
     found = embedder.transform(rows).filter(like="dataset__g").to_numpy()
     assert_allclose(found[0], (weight * similar + standing * model) / (weight + standing), rtol=1e-6)
     assert_allclose(found[1], similar, rtol=1e-6)
+
+
+def test_a_measure_that_many_pairs_share_stands_in_their_middle():
+    measures = make_measures(pd.DataFrame({"m": np.repeat([0.0, 1.0], [60, 40])}))
+    assert_allclose(measures.standing(pd.DataFrame({"m": [-1.0, 0.0, 1.0, 2.0]})), [0.0, 0.295, 0.805, 1.0])
 
 
 def test_an_unknown_model_is_placed_by_its_features():

@@ -158,6 +158,24 @@ def test_removing_the_top_evidence_matters_to_a_recommender_that_is_trained_agai
     assert top.mean() > 2 * random.mean()
 
 
+@pytest.mark.parametrize("dataset", ["pets", "new", {"dataset__a": 1.0, "dataset__b": 0.3}])
+@pytest.mark.parametrize("model", ["resnet50", "new", {"model__a": 1.0, "model__b": 0.0}])
+def test_without_an_encoder(model, dataset):
+    rng = np.random.default_rng(0)
+    bare = RECORDS[["model", "dataset", "score"]].copy()
+    for side, name in (("model", "a"), ("model", "b"), ("dataset", "a"), ("dataset", "b")):
+        codes = pd.factorize(bare[side])[0]
+        bare[f"{side}__{name}"] = rng.normal(size=codes.max() + 1)[codes]
+    gat = TransferabilityGAT(**SMALL | {"max_iter": 2}).fit(bare)
+    told = explain(gat, model, dataset, max_records=3)
+    assert np.isfinite([told.score, told.std]).all()
+    assert told.frame[["effect", "ranking_effect"]].notna().all(axis=None)
+    named = {"model": model, "dataset": dataset}
+    silent = [side for side in named if named[side] == "new"]
+    effects = told.metadata.set_index("column")["effect"]
+    assert sorted(effects.index[effects == 0]) == sorted(f"{side}__{name}" for side in silent for name in "ab")
+
+
 def test_a_feature_of_an_unknown_dataset_is_replaced_by_the_average(recommender, cold):
     gat = recommender[-1]
     pair = RECORDS[(RECORDS["model"] == "resnet50") & (RECORDS["dataset"] == "pets")].drop(columns="score")

@@ -136,6 +136,7 @@ class MatrixCompletion(DocumentedMixin, VersionedMixin, RegressorMixin, BaseEsti
         scale = _noise(graph, weights, self.mean_, *effects)
         rank = min(self.n_components, graph.n_models, graph.n_datasets)
         factors = [rng.normal(size=(n, rank)) / np.sqrt(rank) for n in (graph.n_models, graph.n_datasets)]
+        self.n_iter_ = 0
         if scale > 0.0:
             sides = [np.column_stack([effect / scale, factor]) for effect, factor in zip(effects, factors, strict=True)]
             scores = (graph.scores - self.mean_) / scale

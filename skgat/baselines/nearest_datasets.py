@@ -253,7 +253,9 @@ class NearestDatasets(DocumentedMixin, VersionedMixin, RegressorMixin, BaseEstim
         similar = np.zeros((len(table), self.graph_.n_datasets)) if all(bare) else self._likeness(table)
         neighbors, similarities = _best(similar, self.neighbors_.shape[1])
         nearest, near = neighbors[:, : self.n_neighbors], similarities[:, : self.n_neighbors]
-        guessed = (near * self.dataset_effects_[nearest]).sum(axis=1) / (near.sum(axis=1) + self.shrinkage)
+        mass = near.sum(axis=1) + self.shrinkage
+        # Where no dataset is similar and nothing is shrunken it is the average one.
+        guessed = (near * self.dataset_effects_[nearest]).sum(axis=1) / np.where(mass > 0, mass, 1.0)
         inverse = inverse.reshape(-1)
         levels[new] = guessed[inverse]
         datasets[new] = self.graph_.n_datasets + inverse

@@ -78,8 +78,15 @@ class Measures:
     def standing(self, features):
         """How each row stands among the pairs of fit, from 0 to 1; NaN for a row without a measure."""
         values = self.read(features)
-        ranks = [np.interp(column, levels, _LEVELS) for column, levels in zip(values.T, self.levels.T, strict=True)]
+        ranks = [_rank(column, levels) for column, levels in zip(values.T, self.levels.T, strict=True)]
         return _mean_known(np.column_stack([*ranks, np.full(len(values), np.nan)]))
+
+
+def _rank(values, levels):
+    """Where values stand among quantiles, from 0 to 1; in the middle of those that are the same, as in fit."""
+    above = np.interp(values, levels, _LEVELS)
+    below = 1.0 - np.interp(-values, -levels[::-1], 1.0 - _LEVELS[::-1])
+    return (above + below) / 2
 
 
 def make_measures(features, chosen=None):

@@ -169,10 +169,13 @@ class Archi2Vec(DocumentedMixin, VersionedMixin, TransformerMixin, BaseEstimator
         """
         check_is_fitted(self)
         ids, networks = _read(X)
-        return self._encode(ids, self._trace(ids, networks)[0])
+        return self._encode(ids, self._trace(ids, networks, known=True)[0])
 
-    def _trace(self, ids, networks):
-        """The architecture of each network, None for those that fail; and why they do."""
+    def _trace(self, ids, networks, known=False):
+        """The architecture of each network, None for those that fail; and why they do.
+
+        A warning names those that fail, unless all do and no vocabulary is known: that is an error.
+        """
         names = range(len(networks)) if ids is None else ids
         architectures, failures = [], {}
         for name, network in zip(names, networks, strict=True):
@@ -183,7 +186,7 @@ class Archi2Vec(DocumentedMixin, VersionedMixin, TransformerMixin, BaseEstimator
                     raise ValueError(f"The structure of network {name!r} cannot be found out: it {error}.") from error
                 architectures.append(None)
                 failures[name] = str(error)
-        if failures and len(failures) < len(networks):
+        if failures and (known or len(failures) < len(networks)):
             warnings.warn(
                 f"The structure of {len(failures)} network(s) cannot be found out, their vectors are NaN: "
                 f"{_listed(failures)}",

@@ -67,6 +67,9 @@ def without_features(estimator, X, side, node, columns):
     average = estimator.network_.scaling[f"{side}_center"][places]
     code = lookup_ids(getattr(graph, f"{side}s"), np.array([node], dtype=object))[0]
     if code < 0:
+        if not set(columns) & set(X.features):
+            # Of what is not said the average is assumed already.
+            return predict_pairs(estimator, X)[0]
         described = X.features.copy()
         described.loc[getattr(X, f"{side}s") == node, columns] = average
         return predict_pairs(estimator, replace(X, features=described))[0]
@@ -131,7 +134,7 @@ def similarity_to_records(estimator, X):
     from .fitting import prepare
 
     graph, kernel = estimator.graph_, estimator.kernel_
-    task = prepare(estimator, graph, estimator.network_.scaling)
+    task = prepare(estimator, graph, estimator.network_.scaling, estimator.target_scale_.kind)
     pair = {role: estimator.network_.scale(role, tables[role]) for role in ROLES}
     codes = {side: getattr(graph, f"edge_{side}s") for side in SIDES}
     records = {side: task.features[side][codes[side]] for side in SIDES} | {"pair": task.features["pair"]}

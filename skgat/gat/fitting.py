@@ -58,10 +58,10 @@ class Task:
     settings: dict
 
 
-def prepare(estimator, graph, scaling=None):
+def prepare(estimator, graph, scaling=None, transform=None):
     """Scale the features, find similar nodes and transform the target.
 
-    ``scaling`` is given when the graph of a fitted estimator has grown: its units stay as they are.
+    ``scaling`` and ``transform`` are given when the graph of a fitted estimator has grown: its units stay as they are.
     """
     tables = {role: getattr(graph, f"{role}_features") for role in ROLES}
     if scaling is None:
@@ -80,7 +80,7 @@ def prepare(estimator, graph, scaling=None):
         others, weights = likeness.among_known()
         near["dataset"] = others, as_distances(weights)
     sigmoid = estimator.conv == "gatconv"
-    target, scale = fit_target(estimator.target_transform, graph, features["dataset"], sigmoid)
+    target, scale = fit_target(transform or estimator.target_transform, graph, features["dataset"], sigmoid)
     config = {
         name: getattr(estimator, name)
         for name in ("conv", "additive", "edge_features", "hidden_dim", "n_heads", "combine", "decoder", "n_neighbors",
@@ -426,7 +426,7 @@ def _freeze(network, inputs, task, trained):
 def _rebuild(estimator, graph):
     """The network of a fitted estimator and its inputs over a graph; on the CPU, where a single pass is at home."""
     frozen = estimator.network_
-    task = prepare(estimator, graph, frozen.scaling)
+    task = prepare(estimator, graph, frozen.scaling, estimator.target_scale_.kind)
     task.config.update(frozen.config)
     network = make_network(task.config, None)
     network.load_state_dict({name: torch.as_tensor(np.array(value)) for name, value in frozen.weights.items()})

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import cho_factor
+from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dpotrs
 from scipy.sparse import csr_array
 
@@ -32,7 +32,11 @@ _LANDMARKS = 512
 #: Records that are looked at together, so that what is gathered of their nodes stays in the processor's cache.
 _BLOCK = 1_024
 _TOLERANCE = 1e-6
+#: Steps of the solver; more, where there are few records, up to this product of both.
 _MOST_STEPS = 500
+_MOST_WORK = 10**7
+#: Where they do not suffice, which is so where scores have hardly any noise, so many records are solved for directly.
+_MOST_DIRECT = 2_048
 #: Effects of so many nodes are solved for at once.
 _MOST_EFFECTS = 2_048
 #: A product over all pairs is faster than one over the records where pairs are no more than so many, and no more than
@@ -325,6 +329,21 @@ class _System:
         """What nearly solves the system, for the solver's conditioning; the same for every target."""
         return _Effects(self)
 
+    def matrix(self):
+        """The covariance of all records as a matrix."""
+        v = self.variances
+        near = {side: table @ table.T for side, table in self.coordinates.items()}
+        same = {side: np.eye(len(table)) for side, table in near.items()}
+        both = {side: np.ix_(codes, codes) for side, codes in self.ends.items()}
+        out = np.diag(self.noise) + self.of_pairs @ self.of_pairs.T
+        for side in SIDES:
+            out += (v[f"same {side}"] * same[side] + v[f"similar {side}s"] * near[side])[both[side]]
+        out += v["similar both"] * near["model"][both["model"]] * near["dataset"][both["dataset"]]
+        of_model, of_dataset = same["model"][both["model"]], same["dataset"][both["dataset"]]
+        out += v["same model on similar datasets"] * of_model * near["dataset"][both["dataset"]]
+        out += v["similar models on same dataset"] * near["model"][both["model"]] * of_dataset
+        return out
+
     def diagonal(self):
         """The variance of each record."""
         v = self.variances
@@ -415,16 +434,16 @@ class _Effects:
 
 
 def _conjugate_gradients(system, target):
-    """Solve ``system(values) = target``."""
+    """Solve ``system(values) = target``, if it takes too many steps directly."""
     nearly_solve = system.effects
     values = np.zeros_like(target)
     rest = target.copy()
     goal = _TOLERANCE * np.linalg.norm(target)
     direction = scaled = nearly_solve(rest)
     length = rest @ scaled
-    for _ in range(_MOST_STEPS):
+    for _ in range(max(_MOST_STEPS, _MOST_WORK // len(target) if len(target) > _MOST_DIRECT else 0)):
         if np.linalg.norm(rest) <= goal:
-            break
+            return values
         image = system(direction)
         step = length / (direction @ image)
         values = values + step * direction
@@ -432,4 +451,6 @@ def _conjugate_gradients(system, target):
         scaled = nearly_solve(rest)
         before, length = length, rest @ scaled
         direction = scaled + (length / before) * direction
+    if len(target) <= _MOST_DIRECT:
+        return cho_solve(cho_factor(system.matrix(), lower=True), target)
     return values

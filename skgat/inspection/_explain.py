@@ -157,12 +157,22 @@ def _read_case(knowledge, models, dataset):
     known = knowledge.ids["model"]
     others = known[lookup_ids(models.ids, known) < 0]
     ids = np.concatenate([models.ids, others])
-    compared = Entities(ids, models.metadata.reset_index(drop=True).reindex(range(len(ids))))
+    metadata = models.metadata.reset_index(drop=True).reindex(range(len(ids)))
+    if not knowledge.transformers:
+        metadata = _filled(metadata, len(models), others, knowledge.regressor.graph_)
+    compared = Entities(ids, metadata)
     X = knowledge.transform(pair_up(dataset, compared, knowledge)).reset_index(drop=True)
     # Read once, for they are asked about again and again.
     pairs = read_pairs(knowledge.regressor, X, reset=False, missing=True)
     values, std, _ = predict_pairs(knowledge.regressor, pairs)
     return _Case(knowledge, knowledge.regressor, models, dataset, X, pairs, values, std)
+
+
+def _filled(metadata, start, known, graph):
+    """The table with what was seen in fit of known models, from a row on; an encoder fills them by itself."""
+    features = pd.DataFrame(graph.model_features, columns=list(graph.model_columns)).reindex(columns=metadata.columns)
+    of_known = features.iloc[lookup_ids(graph.models, known)].set_axis(metadata.index[start:])
+    return metadata.astype(object).combine_first(of_known.astype(object)).infer_objects()
 
 
 def _choose(influence, attention, max_records):
