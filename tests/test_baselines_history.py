@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from skgat import MetadataEncoder, metrics, recommend
-from skgat.baselines import BiasRegressor, MatrixCompletion, NearestDatasets
+from skgat.baselines import BiasRegressor, MatrixCompletion, NearestDatasets, TransferSpaceRegressor
 from skgat.datasets import make_transfer_records
 from skgat.model_selection import LeaveDatasetsOut
 
@@ -195,6 +195,16 @@ def test_few_records_leave_the_additive_model(records):
     assert_allclose(
         MatrixCompletion(random_state=0).fit(few).predict(records), BiasRegressor().fit(few).predict(records), atol=1e-4
     )
+
+
+@pytest.mark.parametrize("estimator", [BiasRegressor(), TransferSpaceRegressor(random_state=0), *BOTH], ids=repr)
+def test_scores_are_found_in_the_records(records, estimator):
+    fitted = clone(estimator).fit(records)
+    assert fitted.score(records) == fitted.score(records.drop(columns="score"), records["score"])
+    found = cross_val_score(estimator, records, cv=LeaveDatasetsOut(2), error_score="raise")
+    assert np.isfinite(found).all()
+    with pytest.raises(ValueError, match="X has no target column 'score' and y is None"):
+        fitted.score(records.drop(columns="score"))
 
 
 def test_constant_scores_take_no_steps(records):

@@ -158,6 +158,17 @@ def test_removing_the_top_evidence_matters_to_a_recommender_that_is_trained_agai
     assert top.mean() > 2 * random.mean()
 
 
+@pytest.mark.parametrize("transform", ["pandas", "polars"])
+def test_lists_in_metadata_and_frames_of_other_libraries(transform):
+    tagged = HISTORY.assign(dataset__tags=[["a", name[0]] for name in HISTORY["dataset"]])
+    recommender = Pipeline([("encode", MetadataEncoder()), ("gat", TransferabilityGAT(**SMALL | {"max_iter": 2}))])
+    recommender.set_output(transform=transform).fit(tagged)
+    told = explain(recommender, "resnet50", {"dataset": "new", "dataset__tags": ["a", "c"]}, max_records=3)
+    assert told.metadata.set_index("column")["value"]["dataset__tags"] == ["a", "c"]
+    known = explain(recommender, "resnet50", "cars", max_records=3)
+    assert known.metadata.set_index("column")["value"]["dataset__tags"] == ["a", "c"]
+
+
 @pytest.mark.parametrize("dataset", ["pets", "new", {"dataset__a": 1.0, "dataset__b": 0.3}])
 @pytest.mark.parametrize("model", ["resnet50", "new", {"model__a": 1.0, "model__b": 0.0}])
 def test_without_an_encoder(model, dataset):

@@ -451,6 +451,14 @@ def test_measures_as_scatter():
     assert display.bars_ is None
 
 
+def test_a_measure_that_says_nothing_has_no_points():
+    records = measured().assign(pair__flat=1.0)
+    display = MeasuresDisplay.from_predictions(records, measures=["pair__good", "pair__flat"], kind="scatter")
+    drawn = zip(display.ax_, display.points_, strict=True)
+    sizes = {ax.get_title().split(":")[0]: len(dots.get_offsets()) for ax, dots in drawn}
+    assert sizes == {"good": len(records), "flat": 0}
+
+
 def test_measures_leave_out_what_is_missing():
     records = measured()
     records.loc[:2, "pair__poor"] = np.nan

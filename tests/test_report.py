@@ -238,6 +238,15 @@ def test_candidates(recommender, tmp_path):
     assert np.isnan(contents.grid.known).all()
 
 
+def test_ids_that_pandas_takes_for_something_else(tmp_path):
+    """Tuples are no levels of an index, and truth values no choice of rows."""
+    odd = HISTORY.assign(model=[("m", name) for name in HISTORY["model"]], dataset=HISTORY["dataset"] == "cars")
+    path = write_report(fit(odd.drop_duplicates(["model", "dataset"])), True, tmp_path / "odd.html", k=2, max_records=3)
+    text = path.read_text(encoding="utf-8")
+    assert "vehicles" in text
+    assert "(&#x27;m&#x27;, " in text or "('m', " in text
+
+
 def test_without_metadata(tmp_path):
     gat = TransferabilityGAT(**SMALL).fit(HISTORY[["model", "dataset", "score"]])
     text = write_report(gat, "cars", tmp_path / "bare.html", k=1, max_records=5).read_text(encoding="utf-8")

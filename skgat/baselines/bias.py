@@ -4,16 +4,17 @@ __all__ = ["BiasRegressor"]
 
 from numbers import Real
 
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import DocumentedMixin, Interval, StrOptions, fit_context
+from .._regressor import RecordRegressorMixin
 from .._versioned import VersionedMixin
 from ..graph import additive_effects
 from ._additive import additive_part, ids_graph
 
 
-class BiasRegressor(DocumentedMixin, VersionedMixin, RegressorMixin, BaseEstimator):
+class BiasRegressor(DocumentedMixin, VersionedMixin, RecordRegressorMixin, BaseEstimator):
     """Additive model: the mean score plus an effect of the model plus an effect of the dataset.
 
     It ranks the models in the same order for every dataset. Much of the literature does not do better, so a

@@ -6,18 +6,19 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import DocumentedMixin, Interval, StrOptions, fit_context
 from .._factors import size_of_noise, solve_rows
+from .._regressor import RecordRegressorMixin
 from .._versioned import VersionedMixin
 from ..graph import additive_effects
 from ._additive import additive_part, ids_graph
 
 
-class MatrixCompletion(DocumentedMixin, VersionedMixin, RegressorMixin, BaseEstimator):
+class MatrixCompletion(DocumentedMixin, VersionedMixin, RecordRegressorMixin, BaseEstimator):
     """Effects of models and datasets plus a low-rank interaction, by alternating least squares.
 
     The score of a pair is a mean, an effect of the model, an effect of the dataset, and the product of a vector of

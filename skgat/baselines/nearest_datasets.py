@@ -7,11 +7,12 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import DocumentedMixin, Interval, StrOptions, fit_context
+from .._regressor import RecordRegressorMixin
 from .._versioned import VersionedMixin
 from ..graph import additive_effects, build_graph
 from ..records import lookup_ids, read_pairs
@@ -23,7 +24,7 @@ _CANDIDATES = 8
 _BLOCK = 2**22
 
 
-class NearestDatasets(DocumentedMixin, VersionedMixin, RegressorMixin, BaseEstimator):
+class NearestDatasets(DocumentedMixin, VersionedMixin, RecordRegressorMixin, BaseEstimator):
     """Predict the result of a model on a dataset from its results on the most similar datasets.
 
     What a model reached on another dataset is taken relative to the level of that dataset and to the model's own

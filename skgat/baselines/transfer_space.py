@@ -6,11 +6,12 @@ from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import DocumentedMixin, HasMethods, Interval, StrOptions, fit_context
+from .._regressor import RecordRegressorMixin
 from .._versioned import VersionedMixin
 from ..exceptions import warn_of_unknown
 from ..gat.reading import read_features
@@ -19,7 +20,7 @@ from ..records import read_pairs
 from ._spaces import Recipe, fit_space, learn_weights, settle
 
 
-class TransferSpaceRegressor(DocumentedMixin, VersionedMixin, RegressorMixin, BaseEstimator):
+class TransferSpaceRegressor(DocumentedMixin, VersionedMixin, RecordRegressorMixin, BaseEstimator):
     """Models and datasets as points of one space, in which the unknown are placed by their metadata.
 
     The recipe of Fennec [1]_ in three steps. *Transfer*: the table of scores, as far as it is filled, is factorised

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.metrics import r2_score
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import CallbackSupportMixin, DocumentedMixin, fit_context, with_callbacks
+from .._regressor import RecordRegressorMixin
 from .._versioned import VersionedMixin
 from ..exceptions import warn_of_unknown
 from ..graph import SIDES, build_graph, extend_graph
@@ -22,7 +22,7 @@ from .reading import check_size, read_features
 from .unwinding import all_or_nothing
 
 
-class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, RegressorMixin, BaseEstimator):
+class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, RecordRegressorMixin, BaseEstimator):
     """Predict how well models do on datasets with a graph attention network over past results.
 
     Models and datasets are the two kinds of nodes of a graph, every known result is an edge that carries its score.
@@ -417,27 +417,6 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         """
         check_is_fitted(self)
         return predict_pairs(self, X, ranking=True)[1]
-
-    def score(self, X, y=None, sample_weight=None):
-        """The coefficient of determination of the predictions.
-
-        Ranking quality is what :mod:`skgat.metrics` measures.
-
-        Parameters
-        ----------
-        X : frame of records or array of shape (n_records, n_columns)
-        y : array of shape (n_records,), optional
-            The true scores; by default X's target column.
-        sample_weight : array of shape (n_records,), optional
-
-        Returns
-        -------
-        float
-        """
-        check_is_fitted(self)
-        if y is None:
-            y = read_pairs(self, X, reset=False, scores=True, missing=True).scores
-        return r2_score(y, self.predict(X), sample_weight=sample_weight)
 
     def embeddings(self, kind):
         """The learned states of all known models or datasets.

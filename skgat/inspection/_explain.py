@@ -10,6 +10,7 @@ import pandas as pd
 
 from .._entities import Entities, name_unnamed, pair_up, read_entities
 from .._fitted import as_ids, inspect_recommender
+from .._frames import as_pandas
 from ..gat import TransferabilityGAT
 from ..gat.evidence import attention_on_records, similarity_to_records, without_features, without_records
 from ..gat.prediction import predict_pairs
@@ -161,7 +162,7 @@ def _read_case(knowledge, models, dataset):
     if not knowledge.transformers:
         metadata = _filled(metadata, len(models), others, knowledge.regressor.graph_)
     compared = Entities(ids, metadata)
-    X = knowledge.transform(pair_up(dataset, compared, knowledge)).reset_index(drop=True)
+    X = as_pandas(knowledge.transform(pair_up(dataset, compared, knowledge))).reset_index(drop=True)
     # Read once, for they are asked about again and again.
     pairs = read_pairs(knowledge.regressor, X, reset=False, missing=True)
     values, std, _ = predict_pairs(knowledge.regressor, pairs)
@@ -241,12 +242,15 @@ def _columns_of(case, side):
 
 def _value(case, side, entity, node, column):
     """What the caller said of a column, else what was seen in fit."""
-    if column in entity.metadata.columns and not pd.isna(entity.metadata[column].iloc[node]):
+    if column in entity.metadata.columns and entity.metadata[column].notna().iloc[node]:
         return entity.metadata[column].iloc[node]
     for step in case.knowledge.transformers:
         table = getattr(step, f"{side}s_", None)
-        if isinstance(table, pd.DataFrame) and column in table.columns and entity.ids[node] in table.index:
-            return table.loc[entity.ids[node], column]
+        if isinstance(table, pd.DataFrame) and column in table.columns:
+            # Not by label: pandas takes a tuple apart, and truth values for a choice of rows.
+            place = lookup_ids(as_ids(table.index), entity.ids[[node]])[0]
+            if place >= 0:
+                return table[column].iloc[place]
     graph = case.gat.graph_
     code = lookup_ids(getattr(graph, f"{side}s"), entity.ids[[node]])[0]
     names = getattr(graph, f"{side}_columns")

@@ -162,7 +162,8 @@ class MeasuresDisplay:
         groups = dict(iter(self.points.groupby("measure")))
         alpha = np.clip(40 / np.sqrt(max(len(self.points) / len(names), 1)) / 4, 0.1, 1)
         for place, (panel, name) in enumerate(zip(self.ax_, names, strict=True)):
-            part = groups[name]
+            # A measure that is the same for all models of each dataset has no points.
+            part = groups.get(name, self.points[:0])
             style = {"s": 6, "color": self._color(name, panel), "alpha": alpha, "linewidths": 0}
             self.points_.append(panel.scatter(part["value"], part["score"], **style))
             panel.set_title(f"{name}: {self.quality[name].mean():.2f}", fontsize="medium")

@@ -183,8 +183,9 @@ def _described(entity, knowledge):
         return list(entity.metadata.iloc[0].items())
     for step in _steps(knowledge):
         table = getattr(step, "datasets_", None)
-        if isinstance(table, pd.DataFrame) and entity.ids[0] in table.index:
-            return list(table.loc[entity.ids[0]].items())
+        place = lookup_ids(as_ids(table.index), entity.ids)[0] if isinstance(table, pd.DataFrame) else -1
+        if place >= 0:
+            return list(table.iloc[place].items())
     return []
 
 
@@ -198,8 +199,7 @@ def _nearest(knowledge, entity, candidates, ranking, graph):
         similarity = similarity_to_datasets(knowledge.regressor, pair)
     frame = pd.DataFrame({"dataset": as_ids(graph.datasets)})
     frame["similarity"] = np.nan if similarity is None else similarity
-    others = frame["dataset"] != entity.ids[0]
-    frame = frame[others]
+    frame = frame[lookup_ids(entity.ids, as_ids(graph.datasets)) < 0]
     if similarity is not None:
         # Only those that may be shown are looked at more closely: there may be thousands.
         frame = frame.sort_values("similarity", ascending=False, kind="stable").head(_MOST_DATASETS)
@@ -227,8 +227,9 @@ def _grid(knowledge, candidates, entity, nearest, graph):
     known = knowledge.ids["dataset"]
     if known is None:
         return None
-    others = as_ids(nearest["dataset"]) if nearest is not None else known[known != entity.ids[0]]
-    n_datasets = 1 + int((known != entity.ids[0]).sum())
+    apart = known[lookup_ids(entity.ids, known) < 0]
+    others = as_ids(nearest["dataset"]) if nearest is not None else apart
+    n_datasets = 1 + len(apart)
     rows = _spread(len(candidates), _MOST_MODELS)
     models = candidates.take(rows)
     ids = np.concatenate([entity.ids, others[: _MOST_DATASETS - 1]])
