@@ -451,6 +451,31 @@ def test_measures_as_scatter():
     assert display.bars_ is None
 
 
+@pytest.mark.parametrize("display", ["ranking", "matrix", "measures"])
+def test_long_names_leave_room_for_what_is_drawn(display):
+    records = measured()
+    names = {name: rf"organisation/a-$\\family-of-networks-{'x' * 60}-{name}" for name in records["model"].unique()}
+    records["model"] = records["model"].map(names)
+    if display == "ranking":
+        fitted = BiasRegressor().fit(records[["model", "dataset", "score"]])
+        drawn = plotting.RankingDisplay.from_estimator(fitted, list(records["dataset"].unique()[:3]), k=None)
+        axes, labels = drawn.ax_, drawn.ax_[0].get_yticklabels()
+    elif display == "matrix":
+        drawn = plotting.TransferabilityMatrixDisplay.from_predictions(records)
+        axes, labels = [drawn.ax_], drawn.ax_.get_yticklabels()
+    else:
+        records[f"pair__{'long' * 20}"] = records["pair__good"]
+        drawn = MeasuresDisplay.from_predictions(records)
+        axes, labels = [drawn.ax_], drawn.ax_.get_yticklabels()
+    drawn.figure_.canvas.draw()
+    for ax in axes:
+        assert ax.get_window_extent().width > 0.25 * drawn.figure_.bbox.width / len(axes)
+    assert max(len(label.get_text()) for label in labels) < 40
+    if display != "measures":
+        # Both ends are there: what family it is of, and which of them it is.
+        assert {label.get_text()[-3:] for label in labels} == {name[-3:] for name in names.values()}
+
+
 def test_a_measure_that_says_nothing_has_no_points():
     records = measured().assign(pair__flat=1.0)
     display = MeasuresDisplay.from_predictions(records, measures=["pair__good", "pair__flat"], kind="scatter")

@@ -20,6 +20,8 @@ __all__ = [
 
 import numpy as np
 
+from ._labels import shorten
+
 #: Colours that those who see fewer of them can tell apart: those of Okabe and Ito, in place of the two of them that
 #: fade on white a violet and a brown.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#9D37F4", "#934226")
@@ -160,4 +162,4 @@ def _thinned(names, most):
     """Positions and names of no more ticks than can be read."""
     step = -(-len(names) // max(int(most), 1))
     places = np.arange(0, len(names), step)
-    return places, [str(names[place]) for place in places]
+    return places, [shorten(names[place]) for place in places]

@@ -1,9 +1,11 @@
-"""Names beside points, as far as there is room."""
+"""Names in plots: no longer than there is room for, and beside points where there is any."""
 
-__all__ = ["place_labels"]
+__all__ = ["place_labels", "shorten"]
 
 import numpy as np
 
+#: Of the names of models the beginning tells the family and the end the variant.
+_MOST_LETTERS = 30
 #: Where a name may stand relative to its point, in points, and how it is aligned; tried in this order.
 _PLACES = (
     ((6, 0), "left", "center"),
@@ -11,6 +13,14 @@ _PLACES = (
     ((0, 6), "center", "bottom"),
     ((0, -6), "center", "top"),
 )
+
+
+def shorten(name):
+    """A name as plots write it: both ends of a long one, and dollars as they are, which would begin a formula."""
+    text = str(name)
+    if len(text) > _MOST_LETTERS:
+        text = f"{text[: _MOST_LETTERS // 2]}…{text[-(_MOST_LETTERS // 2 - 1) :]}"
+    return text.replace("$", r"\$")
 
 
 def place_labels(ax, x, y, names):
@@ -35,7 +45,7 @@ def place_labels(ax, x, y, names):
     labels = []
     for name, here in zip(names, zip(x, y, strict=True), strict=True):
         label = ax.annotate(
-            str(name), here, xytext=(0, 0), textcoords="offset points", fontsize="x-small", annotation_clip=True
+            shorten(name), here, xytext=(0, 0), textcoords="offset points", fontsize="x-small", annotation_clip=True
         )
         for offset, horizontal, vertical in _PLACES:
             label.set(position=offset, ha=horizontal, va=vertical)

@@ -11,7 +11,7 @@ from .._fitted import inspect_recommender
 from .._frames import as_pandas, is_frame
 from ..graph import additive_effects
 from ._canvas import MARKERS, PALETTE, canvas, ink, legend_beside, palette, pyplot
-from ._labels import place_labels
+from ._labels import place_labels, shorten
 
 _METHODS = ("pca", "tsne")
 _MOST_GROUPS = len(PALETTE)
@@ -187,7 +187,7 @@ class EmbeddingDisplay:
         drawn = []
         for name, color, marker in zip(names, palette(self.ax_), MARKERS, strict=False):
             rows = (groups == name).to_numpy()
-            drawn.append(self.ax_.scatter(x[rows], y[rows], s=size, color=color, marker=marker, label=name))
+            drawn.append(self.ax_.scatter(x[rows], y[rows], s=size, color=color, marker=marker, label=shorten(name)))
         title = None if self.color.name is None else str(self.color.name)
         legend_beside(self.ax_, title=title)
         return drawn

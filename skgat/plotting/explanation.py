@@ -7,6 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from ._canvas import ink, palette, panels
+from ._labels import shorten
 
 _EFFECTS = {"effect": "effect on the predicted score", "ranking_effect": "effect relative to the other models"}
 _KINDS = {"record": "Past results", "metadata": "Metadata"}
@@ -93,9 +94,8 @@ class ExplanationDisplay:
         self.bars_ = [
             self._draw(axes, kind, part, effect) for axes, (kind, part) in zip(self.ax_, parts.items(), strict=True)
         ]
-        self.figure_.suptitle(
-            f"{self.explanation.model} on {self.explanation.dataset}: predicted {self.explanation.score:.4g}"
-        )
+        pair = f"{shorten(self.explanation.model)} on {shorten(self.explanation.dataset)}"
+        self.figure_.suptitle(f"{pair}: predicted {self.explanation.score:.4g}")
         return self
 
     def _draw(self, ax, kind, part, effect):
@@ -113,7 +113,7 @@ class ExplanationDisplay:
     def _names(self, kind, part):
         if kind == "record":
             rows = zip(part["model"], part["dataset"], part["score"], strict=True)
-            return [f"{model} on {dataset}: {score:.4g}" for model, dataset, score in rows]
+            return [f"{shorten(model)} on {shorten(dataset)}: {score:.4g}" for model, dataset, score in rows]
         return [f"{c} = {_short(v)}" for c, v in zip(part["column"], part["value"], strict=True)]
 
 

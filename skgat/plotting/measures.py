@@ -10,6 +10,7 @@ from .._ranking import rankable_rows, weighted_kendall_tau
 from ..model_selection import check_ids
 from ..records import id_codes
 from ._canvas import balanced, ink, legend_beside, palette, panels, pyplot
+from ._labels import shorten
 
 _KINDS = ("bar", "scatter")
 _PREFIX = "pair__"
@@ -140,7 +141,7 @@ class MeasuresDisplay:
         self.bars_ = self.ax_.barh(
             np.arange(len(mean)), mean, xerr=error, color=colors, alpha=0.85, error_kw={"ecolor": ink(self.ax_)}
         )
-        self.ax_.set_yticks(np.arange(len(mean)), mean.index)
+        self.ax_.set_yticks(np.arange(len(mean)), [shorten(name) for name in mean.index])
         self.ax_.invert_yaxis()
         self.ax_.axvline(0, color=ink(self.ax_), linewidth=0.8)
         self.ax_.grid(axis="x", alpha=0.3)
@@ -166,7 +167,7 @@ class MeasuresDisplay:
             part = groups.get(name, self.points[:0])
             style = {"s": 6, "color": self._color(name, panel), "alpha": alpha, "linewidths": 0}
             self.points_.append(panel.scatter(part["value"], part["score"], **style))
-            panel.set_title(f"{name}: {self.quality[name].mean():.2f}", fontsize="medium")
+            panel.set_title(f"{shorten(name)}: {self.quality[name].mean():.2f}", fontsize="medium")
             if place % n_columns == 0:
                 panel.set_ylabel("score (std. dev.)")
             if place >= len(names) - n_columns:

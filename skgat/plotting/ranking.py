@@ -10,6 +10,7 @@ from scipy.stats import norm
 from .._candidates import Request, rank_candidates
 from .._frames import as_pandas, column_names, is_frame
 from ._canvas import MARKERS, balanced, palette, panels, pyplot
+from ._labels import shorten
 
 _COLUMNS = ("dataset", "rank", "model", "score")
 
@@ -161,11 +162,11 @@ class RankingDisplay:
             elinewidth=2,
             alpha=0.9,
         )
-        labels = [f"{rank}. {model}" for rank, model in zip(part["rank"], part["model"], strict=True)]
+        labels = [f"{rank}. {shorten(model)}" for rank, model in zip(part["rank"], part["model"], strict=True)]
         ax.set_yticks(places, labels)
         ax.set_ylim(len(part) - 0.5, -0.5)
         ax.grid(axis="x", alpha=0.3)
-        ax.set_title(f"best models for {name}", fontsize="medium")
+        ax.set_title(f"best models for {shorten(name)}", fontsize="medium")
         of_what = " relative to other models" if column == "ranking_std" else ""
         ax.set_xlabel("predicted score" + (f"\n({100 * interval:g} % interval{of_what})" if shown else ""))
         return points
