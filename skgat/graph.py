@@ -97,7 +97,7 @@ def build_graph(pairs, duplicates="mean", columns=None):
         Read by :func:`skgat.records.read_pairs`, with scores.
     duplicates : {"mean", "raise"}
         What to do with a pair that occurs more than once with different scores: take the weighted mean and warn, or
-        raise.
+        raise. Features of the pair that differ are averaged in the same way.
     columns : dict of sequences of str, optional
         The feature columns by role; by default inferred.
 
