@@ -86,6 +86,27 @@ def test_exact_fits_are_finite_and_rank_above_near_ones():
     assert logme(exact, y) > logme(near, y) > 3
 
 
+@pytest.mark.parametrize("n", [60, 3000])
+def test_exact_fits_have_the_evidence_of_the_noise_floor(n):
+    """One-hot features have a spectrum of class sizes, so the maximum can be written down for each ratio."""
+    y = np.arange(n) % 3
+    ratio = np.exp(np.linspace(-60, 20, 800_001))
+    share = ratio / (ratio + n / 3)
+    profile = -n * np.log(n / 3 * (1e-12 + share)) + 3 * np.log(share)
+    expected = 0.5 * (profile.max() / n + np.log(n / (2 * np.pi)) - 1)
+    assert logme(np.eye(3)[y], y) == pytest.approx(expected, abs=1e-8)
+
+
+def test_nearly_exact_fits_are_told_by_how_much_is_left():
+    """The noise is that of least squares, and the evidence rises by a nat where it falls by a factor of e."""
+    rng = np.random.default_rng(0)
+    X, noise = rng.normal(size=(300, 4)), rng.normal(size=300)
+    levels = np.array([1e-3, 1e-4, 1e-5])
+    scores = [logme(X, X @ [1.0, 2, 3, 4] + level * noise, regression=True) for level in levels]
+    # Of the 300 dimensions, the four that the features span pay for their fit instead.
+    np.testing.assert_allclose(np.diff(scores), 296 / 300 * np.log(10), rtol=1e-4)
+
+
 def test_unused_classes_change_nothing():
     X, y = classes(60, 4, 3)
     assert logme(X, y * 50) == pytest.approx(logme(X, y), rel=1e-12)

@@ -105,7 +105,9 @@ def _best_evidence(values, power, squares, n):
         return -0.5 * (np.log(2 * np.pi * squares / n) + 1)
     # Features of full rank n leave nothing unexplained, and their determinant keeps the evidence finite.
     rest = np.maximum(squares - power.sum(axis=0), _NOISE_FLOOR * squares) if len(values) < n else 0 * squares
-    logs = np.arange(np.log(values.min()) - 18, np.log(values.max()) + 25, _GRID_STEP)
+    # Below, the evidence rises whatever the target: an unexplained share of the noise floor has its best ratio above.
+    low = np.log(values.min()) + np.log(_NOISE_FLOOR / n) - _GRID_STEP
+    logs = np.arange(low, np.log(values.max()) + 25, _GRID_STEP)
     share = 1 / (1 + values / np.exp(logs)[:, None])
     quadratic = rest + share @ power
     profile = -n * np.log(quadratic) + np.log(share).sum(axis=1, keepdims=True)
