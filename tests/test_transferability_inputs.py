@@ -269,6 +269,20 @@ def test_what_is_no_probability_is_refused(measure, spoil):
         getattr(tr, measure)(spoil(P), y, **extra)
 
 
+@pytest.mark.parametrize("measure", ["leep", "nce", "pactran"])
+def test_files_of_rounded_probabilities_are_normalised_and_left_alone(measure, tmp_path):
+    """In double precision, so that they are mapped as they are; their rows sum to 1 in single precision only."""
+    P, y = probabilities()
+    rounded = P.astype(np.float32).astype(np.float64)
+    np.save(tmp_path / "p.npy", rounded)
+    found = tr.score_zoo({"m": {"probabilities": tmp_path / "p.npy"}}, y, [measure])
+    assert found[measure].iloc[0] == pytest.approx(score(measure, P, y), rel=1e-5)
+    before = rounded.copy()
+    assert score(measure, rounded, y) == pytest.approx(found[measure].iloc[0], rel=1e-12)
+    np.testing.assert_array_equal(rounded, before)
+    np.testing.assert_array_equal(np.load(tmp_path / "p.npy"), before)
+
+
 @pytest.mark.parametrize("measure", FEATURE_MEASURES)
 def test_features_that_do_not_vary(measure):
     """No measure gives NaN; each says in its docstring what it gives."""

@@ -218,12 +218,8 @@ def read_probabilities(probabilities):
             "Got probabilities with a negative value or a row that does not sum to 1, but expected one distribution "
             "over the source classes a row (softmax of the logits)."
         )
-    if worst <= 1e-9:
-        return values
-    if is_torch(values) or np.shares_memory(values, reader.source):
-        return values / totals[:, None]
-    values /= totals[:, None]
-    return values
+    # The rows may be the caller's memory, or a file's, which are not to be written to.
+    return values if worst <= 1e-9 else values / totals[:, None]
 
 
 def check_positive(value, name):
