@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from functools import partial
 
 import joblib
 import numpy as np
@@ -229,6 +230,51 @@ def test_the_cache_knows_contents_labels_and_arguments(tmp_path, monkeypatch):
     assert not taken(tmp_path / "x.npy")
     np.save(tmp_path / "x.npy", X[:, :5])
     assert taken(tmp_path / "x.npy")
+    # Of the same size, and with its time of change set back.
+    before = os.stat(tmp_path / "x.npy")
+    np.save(tmp_path / "x.npy", X[:, 5:])
+    os.utime(tmp_path / "x.npy", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert taken(tmp_path / "x.npy")
+    assert not taken(tmp_path / "x.npy")
+
+
+class Loader:
+    """A callable without a name."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __call__(self):
+        return np.load(self.path)
+
+
+def read(loader):
+    return loader()
+
+
+def test_the_cache_knows_what_callables_are_given(tmp_path):
+    zoo, y = make_zoo(n_models=2)
+    one, two = tmp_path / "one.npy", tmp_path / "two.npy"
+    for path, X in zip((one, two), zoo.values(), strict=True):
+        np.save(path, X)
+    expected = list(score_zoo(zoo, y)["logme"])
+    makers = {
+        "path": lambda path: partial(np.load, path),
+        "text": lambda path: partial(np.load, str(path), mmap_mode=None),
+        "keyword": lambda path: partial(np.load, file=path),
+        "array": lambda path: partial(np.multiply, np.load(path), np.float64(1)),
+        "partial of a partial": lambda path: partial(read, partial(np.load, path)),
+        "in a mapping": lambda path: {"features": partial(np.load, path)},
+        "no name": Loader,
+        "partial of no name": lambda path: partial(read, Loader(path)),
+    }
+    for kind, make in makers.items():
+        cache = tmp_path / kind
+        for _ in range(2):
+            found = [score_zoo({"m": make(path)}, y, cache_dir=cache)["logme"].iloc[0] for path in (one, two)]
+            assert found == expected, kind
+        # What cannot be told apart is not kept.
+        assert len(list(cache.iterdir())) == (0 if "no name" in kind else 2), kind
 
 
 def test_a_torn_cache_file_is_taken_as_unknown(tmp_path):
@@ -238,6 +284,32 @@ def test_a_torn_cache_file_is_taken_as_unknown(tmp_path):
     assert list(json.loads(file.read_text()).values()) == [expected["logme"].iloc[0]]
     file.write_text('{"logme|{}": 0.')
     pd.testing.assert_frame_equal(score_zoo(zoo, y, cache_dir=tmp_path), expected)
+
+
+@pytest.mark.parametrize(
+    ("measure", "spoilt"),
+    [
+        ("logme", {"x": 1}),
+        ("logme", float("nan")),
+        ("logme", float("-inf")),
+        ("logme", 10**400),
+        ("logme", True),
+        ("logme", "0.5"),
+        ("ncti", {"ncc": 0.5, "vc": 0.5}),
+        ("ncti", {"seli": 0.5, "ncc": 0.5, "vc": 0.5, "more": 0.5}),
+        ("ncti", {"seli": 0.5, "ncc": None, "vc": 0.5}),
+        ("ncti", {"seli": 0.5, "ncc": float("inf"), "vc": 0.5}),
+        ("ncti", 0.5),
+    ],
+)
+def test_what_is_no_score_in_a_cache_file_is_taken_as_unknown(tmp_path, measure, spoilt):
+    zoo, y = make_zoo(n_models=1)
+    expected = score_zoo(zoo, y, [measure], cache_dir=tmp_path)
+    (file,) = tmp_path.iterdir()
+    good = json.loads(file.read_text())
+    file.write_text(json.dumps(dict.fromkeys(good, spoilt)))
+    pd.testing.assert_frame_equal(score_zoo(zoo, y, [measure], cache_dir=tmp_path), expected)
+    assert json.loads(file.read_text()) == good
 
 
 def test_a_cache_that_cannot_be_written_leaves_nothing_behind(tmp_path, monkeypatch):

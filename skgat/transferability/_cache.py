@@ -5,6 +5,8 @@ __all__ = ["ScoreCache"]
 import hashlib
 import json
 import os
+import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +15,14 @@ from .._files import replace_file
 from ._arrays import host, is_torch
 from ._inputs import Labels
 from ._sources import as_fields
+from .collapse import PARTS
 
 #: Changes whenever a measure's definition does, which makes old files unknown.
-_VERSION = 1
+_VERSION = 2
+
+
+class _UnknownError(Exception):
+    """Nothing tells a source from another one."""
 
 
 class ScoreCache:
@@ -40,8 +47,11 @@ class ScoreCache:
         self.labels = _digest(labels.codes if isinstance(labels, Labels) else labels)
 
     def entry(self, name, source):
-        """The file of one model's scores."""
-        told = f"{_VERSION}|{self.labels}|{name!r}|{_fingerprint(source)}"
+        """The file of one model's scores, None where nothing tells the source from another one."""
+        try:
+            told = f"{_VERSION}|{self.labels}|{name!r}|{_fingerprint(source)}"
+        except _UnknownError:
+            return None
         return _Entry(self.directory / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.json")
 
 
@@ -64,7 +74,7 @@ class _Entry:
             return {}
         if not isinstance(stored, dict):
             return {}
-        return {key: score for key, score in stored.items() if _is_score(score)}
+        return {key: score for key, score in stored.items() if _is_score(key, score)}
 
     def write(self, scores, params):
         """Add scores; a reader sees the old file or the new one, never a part."""
@@ -72,11 +82,16 @@ class _Entry:
         replace_file(self.path, json.dumps(stored).encode())
 
 
-def _is_score(value):
-    """A number, or the numbers of a measure that has parts."""
-    if isinstance(value, dict):
-        return all(_is_score(part) and not isinstance(part, dict) for part in value.values())
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_score(key, value):
+    """A finite number, or the parts of the measure that has some."""
+    if key.partition("|")[0] == "ncti":
+        return isinstance(value, dict) and set(value) == set(PARTS) and all(map(_is_number, value.values()))
+    return _is_number(value)
+
+
+def _is_number(value):
+    # Compared, since an integer may be too large for math.isfinite.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _key(measure, params):
@@ -84,19 +99,49 @@ def _key(measure, params):
 
 
 def _fingerprint(source):
-    if callable(source) and not hasattr(source, "shape"):
-        return f"call {getattr(source, '__module__', '')}.{getattr(source, '__qualname__', repr(type(source)))}"
+    if _is_call(source):
+        return _call(source)
     return "|".join(f"{field}={_origin(origin)}" for field, origin in sorted(as_fields(source).items()))
+
+
+def _is_call(source):
+    return callable(source) and not hasattr(source, "shape")
+
+
+def _call(source):
+    if isinstance(source, partial):
+        return f"partial {_call(source.func)} {_argument(source.args)} {_argument(source.keywords)}"
+    if not hasattr(source, "__qualname__"):
+        raise _UnknownError
+    return f"call {getattr(source, '__module__', '')}.{source.__qualname__}"
+
+
+def _argument(value):
+    """What a callable is given: a value, or what it names."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!r}: {_argument(part)}' for key, part in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_argument, value))}]"
+    if isinstance(value, str | os.PathLike):
+        return f"{value!r} {_origin(value) if os.path.exists(value) else ''}"
+    if value is None or isinstance(value, int | float | complex | bytes):
+        return repr(value)
+    if _is_call(value):
+        return _call(value)
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return _digest(value if len(value.shape) else value.reshape(1))
+    # The text of other objects tells their address at most.
+    raise _UnknownError
 
 
 def _origin(origin):
     if isinstance(origin, str | os.PathLike):
         path = Path(origin)
         state = path.stat() if path.exists() else None
-        return f"file {path.resolve()} {state and (state.st_size, state.st_mtime_ns)}"
-    if callable(origin) and not hasattr(origin, "shape"):
-        return _fingerprint(origin)
-    return _digest(origin)
+        # The time of the last write can be set back, as archives do when they are unpacked.
+        told = state and (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+        return f"file {path.resolve()} {told}"
+    return _call(origin) if _is_call(origin) else _digest(origin)
 
 
 def _digest(array):

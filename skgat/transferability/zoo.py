@@ -64,9 +64,10 @@ def score_zoo(
         Id of the dataset; adds a column ``dataset``.
     cache_dir : path-like, optional
         Directory that keeps every score as soon as it is known, so that a run that was cut off goes on where it
-        stopped. Scores are known again by the contents of arrays, the path, size and time of change of files, the
-        model id and name of callables (what a callable returns cannot be known without calling it), and by labels and
-        arguments.
+        stopped. Scores are known again by the contents of arrays, the path, size, inode and times of change of files,
+        the model id and name of callables (what a callable returns cannot be known without calling it) with the
+        arguments that a :func:`functools.partial` holds, and by labels and arguments. Nothing is kept of callables
+        without a name, nor of partials of objects that are neither numbers, strings, paths, arrays nor callables.
     verbose : int, default=0
         1 tells on stderr when a model is done, and in how many seconds.
 
