@@ -86,6 +86,36 @@ def test_knn_orders_rows_that_single_precision_cannot():
     assert knn(X, y, n_neighbors=1) == pytest.approx(4 / 6)
 
 
+def exact_knn(X, y, k=5):
+    distance = ((X[:, None] - X) ** 2).sum(axis=2)
+    np.fill_diagonal(distance, np.inf)
+    near = y[np.argsort(distance, axis=1, kind="stable")[:, :k]]
+    votes = (near[:, :, None] == near[:, None, :]).sum(axis=2)
+    return (near[np.arange(len(y)), votes.argmax(axis=1)] == y).mean()
+
+
+@pytest.mark.parametrize("apart", [1e2, 1e4, 1e8])
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_knn_of_groups_far_apart_is_that_within_them(apart, as_tensor):
+    """All rows of a group are equally far in single precision, at 1e8 in double precision by products too."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=700)
+    X = rng.normal(size=(700, 4))
+    X[:, 1] += 3 * y
+    X[:, 0] = apart * rng.choice([-1, 1], size=700)
+    expected = exact_knn(X, y)
+    assert expected > 0.9
+    X = pytest.importorskip("torch").tensor(X) if as_tensor else X
+    assert knn(X, y) == expected
+
+
+def test_knn_by_the_cosine_of_rows_that_share_a_direction():
+    X, y = classes(600, 4, 2)
+    X = X + 3e4
+    unit = X / np.linalg.norm(X, axis=1)[:, None]
+    assert knn(X, y, metric="cosine") == exact_knn(unit, y) > 0.6
+
+
 def test_knn_needs_more_rows_than_neighbours():
     with pytest.raises(ValueError, match="Got n_neighbors=3 for 3 rows"):
         knn(np.eye(3), [0, 0, 1], n_neighbors=3)

@@ -173,6 +173,8 @@ def knn_of(m, n_neighbors=5, metric="euclidean"):
     if metric == "cosine":
         x = x + m.mean
         x = x / namespace(x).sqrt((x * x).sum(axis=1)).clip(np.finfo(np.float64).tiny, None)[:, None]
+        # Differences stay as they are, and what all rows share costs them no digits.
+        x = x - x.mean(axis=0)
     # Single precision has a small range.
     near = m.codes[_neighbours(x / (float(abs(x).max()) or 1.0), n_neighbors)]
     votes = (near[:, :, None] == near[:, None, :]).sum(axis=2)
@@ -195,13 +197,7 @@ def _neighbours(x, k):
         stop = start + _BLOCK_ROWS
         near = (single[start:stop] @ single.T if products is None else products[start:stop]) - half
         near[rows, start + rows] = -np.inf
-        candidates, values = [], []
-        for _ in range(n_candidates):
-            best = near.argmax(axis=1)
-            values.append(near[rows, best])
-            candidates.append(best)
-            near[rows, best] = -np.inf
-        candidates, values = xp.stack(candidates, 1), xp.stack(values, 1)
+        candidates, values = _largest(near, rows, n_candidates)
         found = host(candidates).copy()
         # Single precision cannot order rows that are nearly as far; these are measured again.
         doubt = (values[:, :-1] - values[:, 1:] < 1e-5 * xp.amax(half, 0)).any(axis=1)
@@ -209,6 +205,42 @@ def _neighbours(x, k):
         order = np.argsort(distance, axis=1, kind="stable")
         found[host(doubt)] = np.take_along_axis(found[host(doubt)], order, axis=1)
         out[start : start + _BLOCK_ROWS] = found[:, :k]
+        if n_candidates < len(x) - 1:
+            # Nor does it find the nearest where more rows than were looked at are nearly as far. Rows nearer than the
+            # last that was asked for are no longer than this, and their products are as uncertain as it is long.
+            length = xp.sqrt(half[start:stop]) + xp.sqrt((half[start:stop] - values[:, k - 1]).clip(0, None))
+            lost = values[:, k - 1] - values[:, -1] < 1e-5 * length**2
+            if bool(lost.any()):
+                out[start + np.flatnonzero(host(lost))] = _exact_neighbours(x, start + rows[lost], k, length[lost])
+    return out
+
+
+def _largest(near, rows, count):
+    """Columns and values of the largest entries of each row, which are overwritten."""
+    xp = namespace(near)
+    columns, values = [], []
+    for _ in range(count):
+        best = near.argmax(axis=1)
+        values.append(near[rows, best])
+        columns.append(best)
+        near[rows, best] = -np.inf
+    return xp.stack(columns, 1), xp.stack(values, 1)
+
+
+def _exact_neighbours(x, chosen, k, length):
+    """The ``k`` nearest other rows of the chosen rows, of all that double precision cannot tell from them."""
+    xp = namespace(x)
+    near = x[chosen] @ x.T - 0.5 * (x * x).sum(axis=1)
+    rows = xp.arange(len(chosen), **({} if isinstance(x, np.ndarray) else {"device": x.device}))
+    near[rows, chosen] = -np.inf
+    columns, values = _largest(near, rows, k)
+    near[rows[:, None], columns] = values
+    alike = near >= (values[:, -1] - 1e-13 * length**2)[:, None]
+    out = np.empty((len(chosen), k), dtype=np.int64)
+    for place, row in enumerate(chosen):
+        candidates = xp.where(alike[place])[0]
+        distance = host(((x[candidates] - x[row]) ** 2).sum(axis=1))
+        out[place] = host(candidates)[np.argsort(distance, kind="stable")[:k]]
     return out
 
 
