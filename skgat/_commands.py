@@ -3,9 +3,11 @@
 __all__ = ["demo", "evaluate", "fit", "recommend", "report"]
 
 import ast
+import gzip
 import json
 import os
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +86,11 @@ def fit(args):
 
 
 def _check_folder(output):
+    """Refuse what cannot be written to before the work begins, not after it."""
+    if not output:
+        raise ValueError("Got --output '', but expected the name of a file.")
+    if Path(output).is_dir():
+        raise ValueError(f"Got --output {output}, but that is a folder; expected the name of a file.")
     folder = Path(output).resolve().parent
     if not folder.is_dir():
         raise ValueError(f"Got --output {output}, but there is no folder {str(folder)!r}.")
@@ -183,7 +190,15 @@ def _pipeline(args=None, seed=0):
         names = {"model": args.model_column, "dataset": args.dataset_column, "target": args.target}
         settings, seed = args.settings, args.seed
     steps = [("encode", MetadataEncoder(**names)), ("gat", TransferabilityGAT(random_state=seed, **names))]
-    return Pipeline(steps).set_params(**dict(_setting(text) for text in settings))
+    pipeline = Pipeline(steps)
+    for text in settings:
+        name, value = _setting(text)
+        try:
+            pipeline.set_params(**{name: value})
+        except AttributeError as error:
+            # What stands before the name is an argument, not a step: it has no arguments of its own.
+            raise ValueError(f"Got --set {text}, but {text.partition('=')[0]} is no argument of a step.") from error
+    return pipeline
 
 
 def _setting(text):
@@ -196,7 +211,8 @@ def _setting(text):
 def _literal(text):
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        # The last two are what Python says of text that is nested too deep.
         return text
 
 
@@ -212,10 +228,11 @@ def _read_records(args):
 
 def _read_table(path):
     name = str(path).lower()
-    if name.endswith((".csv", ".csv.gz")):
-        return pd.read_csv(path)
-    if name.endswith(".tsv"):
-        return pd.read_csv(path, sep="\t")
+    if name.endswith((".csv", ".csv.gz", ".tsv")):
+        try:
+            return pd.read_csv(path, sep="\t" if name.endswith(".tsv") else ",")
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(f"{str(path)!r} is damaged or cut off ({error}).") from error
     if name.endswith((".parquet", ".pq")):
         try:
             return pd.read_parquet(path)

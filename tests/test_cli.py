@@ -1,6 +1,7 @@
 """The command line, from arguments to what is printed, and what a user sees when something is wrong."""
 
 import functools
+import gzip
 import json
 import os
 import re
@@ -199,8 +200,14 @@ BAD = [
     (["fit", "empty.csv", "-o", "x"], r"No columns to parse from file"),
     (["fit", "broken.parquet", "-o", "x"], r"."),
     (["fit", "scores.csv", "-o", "no/where/x"], r"Got --output no/where/x, but there is no folder"),
+    (["fit", "cut.csv.gz", "-o", "x"], r"'cut\.csv\.gz' is damaged or cut off \(.+\)"),
+    (["fit", "bent.csv.gz", "-o", "x"], r"'bent\.csv\.gz' is damaged or cut off \(.+\)"),
+    (["fit", "plain.csv.gz", "-o", "x"], r"'plain\.csv\.gz' is damaged or cut off \(Not a gzipped file"),
+    (["recommend", "zoo.skgat", "--dataset", "cut.csv.gz"], r"'cut\.csv\.gz' is damaged or cut off"),
     (["fit", "scores.csv", "-o", "x", "--target", "accuracy"], r"no .*'accuracy'|'accuracy'"),
     (["fit", "scores.csv", "-o", "x", "--set", "gat"], r"Got --set gat, but expected STEP\.NAME=VALUE"),
+    (["fit", "scores.csv", "-o", "x", "--set", "steps.x=1"], r"Got --set steps\.x=1, but steps\.x is no argument"),
+    (["fit", "scores.csv", "-o", "x", "--set", "gat.hidden_dim__x=1"], r"but gat\.hidden_dim__x is no argument"),
     (["fit", "scores.csv", "-o", "x", "--set", "gat.colour=1"], r"Invalid parameter 'colour'"),
     (["fit", "scores.csv", "-o", "x", "--set", "gat.decoder=blue"], r"decoder"),
     (["recommend", "records.csv", "--dataset", "dtd"], r"'records\.csv' is not a file that skgat saved"),
@@ -222,6 +229,10 @@ BAD = [
 def test_bad_input_is_one_line_and_status_2(run, folder, argv, message):
     (folder / "empty.csv").touch()
     (folder / "broken.parquet").write_bytes(b"PAR1 no more")
+    whole = gzip.compress((folder / "scores.csv").read_bytes())
+    (folder / "cut.csv.gz").write_bytes(whole[: len(whole) // 2])
+    (folder / "bent.csv.gz").write_bytes(whole[:20] + b"\xff" * 20 + whole[40:])
+    (folder / "plain.csv.gz").write_bytes((folder / "scores.csv").read_bytes())
     before = sorted(os.listdir(folder))
     status, out, err = run(*argv)
     assert status == 2
@@ -229,6 +240,26 @@ def test_bad_input_is_one_line_and_status_2(run, folder, argv, message):
     assert re.fullmatch(r"skgat[ a-z]*: error: [^\n]+\n", err)
     assert re.search(message, err)
     assert sorted(os.listdir(folder)) == before
+
+
+def test_a_setting_that_is_nested_too_deep_is_text(run):
+    status, out, err = run("fit", "scores.csv", "-o", "x", "--set", "gat.hidden_dim=" + 5000 * "-")
+    assert (status, out) == (2, "")
+    assert re.fullmatch(r"skgat fit: error: The 'hidden_dim' parameter [^\n]+ Got '-{5000}' instead\.\n", err)
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [("", "Got --output '', but expected the name of a file"), ("taken", "Got --output taken, but that is a folder")],
+)
+@pytest.mark.parametrize("command", [["fit", "scores.csv"], ["report", "zoo.skgat", "--dataset", "dtd"]])
+def test_what_cannot_be_written_is_refused_before_the_work(run, folder, monkeypatch, command, output, message):
+    (folder / "taken").mkdir(exist_ok=True)
+    for name in ("_pipeline", "write_report"):
+        monkeypatch.setattr(_commands, name, lambda *args, **kwargs: pytest.fail("it began to work"))
+    status, out, err = run(*command, "-o", output)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"skgat {command[0]}: error: {message}")
 
 
 @pytest.mark.filterwarnings("default::skgat.exceptions.DuplicatePairWarning")
