@@ -26,6 +26,9 @@ from .recommend import recommend as rank
 from .records import make_records
 from .report import write_report
 
+#: Of the models for each dataset, where the caller does not say how many.
+_MOST_SHOWN = 5
+
 
 def demo(args):
     """Hold one dataset of the bundled zoo out, rank its models and print them beside the truth."""
@@ -102,11 +105,12 @@ def recommend(args):
     """Rank models for datasets with a saved recommender."""
     recommender = persistence.load(args.file)
     knowledge = inspect_recommender(recommender)
+    models = None if args.models is None else _read_known(args.models, knowledge)
     ranking = rank(
         recommender,
         _datasets(args.dataset, knowledge),
-        None if args.models is None else _read_known(args.models, knowledge),
-        k=args.k,
+        models,
+        k=_at_most(_MOST_SHOWN, models, knowledge) if args.k is None else args.k,
         strategy=args.strategy,
         exploration=args.exploration,
         exclude_known=args.exclude_known,
@@ -115,8 +119,16 @@ def recommend(args):
     )
     if args.json:
         print(json.dumps(json.loads(ranking.to_json(orient="records", double_precision=15)), indent=2))
+    elif ranking.empty:
+        print("Nothing is left to recommend: the scores of all candidates are known.")
     else:
         print(_text(ranking))
+
+
+def _at_most(k, models, knowledge):
+    """How many models to show where nobody said how many; None, all of them, where nobody knows how many there are."""
+    candidates = knowledge.ids["model"] if models is None else models
+    return None if candidates is None else min(k, len(candidates)) or None
 
 
 def report(args):
@@ -246,11 +258,21 @@ def _read_table(path):
 def _datasets(text, knowledge):
     if Path(text).suffix.lower() in (".csv", ".gz", ".tsv", ".parquet", ".pq"):
         return _read_known(text, knowledge)
-    known = {str(id_): id_ for id_ in knowledge.ids["dataset"]}
+    known = _known_by_text("dataset", knowledge)
+    if not known:
+        raise ValueError(
+            f"Got --dataset {text}, but what was saved knows no dataset by its id; expected a table (.csv or .parquet)."
+        )
     if text not in known:
         shown = ", ".join(list(known)[:10]) + (", ..." if len(known) > 10 else "")
         raise ValueError(f"Got --dataset {text}, but expected a table (.csv or .parquet) or a known dataset: {shown}.")
     return known[text]
+
+
+def _known_by_text(role, knowledge):
+    """The known ids by what they look like; none where no step of the recommender tells them."""
+    ids = knowledge.ids[role]
+    return {} if ids is None else {str(id_): id_ for id_ in ids}
 
 
 def _read_known(path, knowledge):
@@ -259,7 +281,7 @@ def _read_known(path, knowledge):
     for role in ("model", "dataset"):
         column = knowledge.names[role]
         if column in frame.columns:
-            known = {str(id_): id_ for id_ in knowledge.ids[role]}
+            known = _known_by_text(role, knowledge)
             frame[column] = [known.get(str(id_), id_) for id_ in as_ids(frame[column])]
     return frame
 

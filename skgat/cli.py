@@ -164,7 +164,7 @@ def _add_recommend(commands):
     command.add_argument("file", metavar="FILE", help="what `skgat fit` saved")
     command.add_argument("--dataset", required=True, metavar="TABLE|ID", help="metadata of datasets, or a known id")
     command.add_argument("--models", metavar="TABLE", help="metadata of the candidates (default: all known models)")
-    command.add_argument("-k", type=int, default=5, help="how many models for each dataset (default: %(default)s)")
+    command.add_argument("-k", type=int, help="how many models for each dataset (default: 5, or all of fewer)")
     command.add_argument("--strategy", choices=("mean", "ucb", "thompson"), default="mean", help="what to rank by")
     command.add_argument("--exclude-known", action="store_true", help="leave out pairs whose score is known")
     command.add_argument("--context", metavar="TABLE", help="a few results on the datasets, to rank with")

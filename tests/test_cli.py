@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import Ridge
 
 import skgat
 from skgat import _commands, cli, persistence, recommend
@@ -129,6 +130,39 @@ def test_recommend_takes_candidates_context_and_strategy(run, folder):
         run("recommend", "zoo.skgat", "--dataset", "dtd", "--models", "candidates.csv", "-k", 2, "--json")[1]
     )
     assert {r["model"] for r in few} == set(pd.read_csv("candidates.csv")["model"])
+
+
+def test_recommend_shows_at_most_five_unless_told(run, folder, zoo):
+    few = zoo.records[zoo.records["model"].isin(zoo.models["model"].head(3))][["model", "dataset", "score"]]
+    few.to_csv(folder / "three.csv", index=False)
+    assert run("fit", "three.csv", "-o", "three.skgat", *QUICK)[0] == 0
+    status, out, err = run("recommend", "three.skgat", "--dataset", "pets", "--json")
+    assert (status, err) == (0, "")
+    assert {row["model"] for row in json.loads(out)} == set(few["model"])
+    assert len(json.loads(run("recommend", "zoo.skgat", "--dataset", "dtd", "--json")[1])) == 5
+    pd.read_csv("models.csv").head(2).to_csv("two.csv", index=False)
+    assert len(json.loads(run("recommend", "zoo.skgat", "--dataset", "dtd", "--models", "two.csv", "--json")[1])) == 2
+    status, _, err = run("recommend", "three.skgat", "--dataset", "pets", "-k", 5)
+    assert status == 2
+    assert "Got k=5, but there are only 3 candidate models" in err
+
+
+def test_recommend_says_that_nothing_is_left(run):
+    ask = ["recommend", "zoo.skgat", "--dataset", "dtd", "--exclude-known"]
+    assert run(*ask) == (0, "Nothing is left to recommend: the scores of all candidates are known.\n", "")
+    assert run(*ask, "--json") == (0, "[]\n", "")
+
+
+def test_recommend_with_what_knows_no_ids(run, folder):
+    ridge = Ridge().fit(pd.DataFrame({"x": [0.0, 1.0]}), [0.0, 1.0])
+    persistence.save(ridge, folder / "ridge.skgat")
+    for command in (["recommend"], ["report", "-o", "x.html"]):
+        status, out, err = run(*command, "ridge.skgat", "--dataset", "dtd")
+        assert (status, out) == (2, "")
+        assert re.fullmatch(r"skgat \w+: error: Got --dataset dtd, but what was saved knows no dataset [^\n]+\n", err)
+    status, out, err = run("recommend", "ridge.skgat", "--dataset", "new.csv")
+    assert (status, out) == (2, "")
+    assert "NoneType" not in err
 
 
 def test_ids_keep_the_type_they_had_in_fit(run, folder):
