@@ -6,7 +6,9 @@ brings along.
 
 __all__ = ["Packed", "pack", "unpack"]
 
+import datetime
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,19 @@ import pandas as pd
 from pandas.api.types import pandas_dtype
 from sklearn.base import BaseEstimator
 
+from ._frames import as_pandas, is_frame
 from ._versioned import VersionedMixin
 
 _SCALARS = (str, int, float, bool, type(None))
+#: What text says in full, of exactly these types: pandas' own dates are subclasses, and hold more.
+_TEXTS = {
+    datetime.date: datetime.date.isoformat,
+    datetime.datetime: datetime.datetime.isoformat,
+    datetime.time: datetime.time.isoformat,
+    Decimal: str,
+}
+#: In which pandas counts spans of time.
+_UNITS = ("s", "ms", "us", "ns")
 
 
 class Packed:
@@ -51,12 +63,25 @@ def _pack(obj, seen):
         packed = _pack_index(obj, seen)
     elif isinstance(obj, pd.Timestamp):
         packed = Packed("timestamp", obj.isoformat())
+    elif isinstance(obj, pd.Timedelta):
+        # Counted in its own unit: nanoseconds do not reach beyond 292 years.
+        packed = Packed("timedelta", [int(obj.to_timedelta64().astype(np.int64)), obj.unit])
+    elif kind in _TEXTS:
+        packed = Packed(kind.__name__, _TEXTS[kind](obj))
+    elif kind is datetime.timedelta:
+        packed = Packed("span", [obj.days, obj.seconds, obj.microseconds])
+    elif kind is frozenset:
+        # In an order of their own, as that of a set changes from process to process.
+        packed = Packed("frozenset", [_pack(item, seen) for item in sorted(obj, key=repr)])
     elif isinstance(obj, Path):
         packed = Packed("path", str(obj))
     elif kind is np.ndarray and obj.dtype == object:
         packed = _pack_objects(obj, seen)
     elif _has_parts(obj):
         return _pack_parts(obj, seen)
+    elif is_frame(obj):
+        # Of another library: whoever reads it makes it a pandas frame first, so that it comes back as one.
+        packed = _pack(as_pandas(obj), seen)
     else:
         return obj
     # The original is kept beside its copy, so that no other object can take its identity meanwhile.
@@ -195,6 +220,13 @@ def _build_dict(content, seen):
     return dict(zip(keys, values, strict=True))
 
 
+def _build_timedelta(content, seen):
+    count, unit = content
+    if unit not in _UNITS:
+        raise ValueError(f"a span of time is counted in {unit!r}")
+    return pd.Timedelta(np.timedelta64(count, unit))
+
+
 _BUILDERS = {
     "json": lambda content, seen: json.loads(content),
     "dict": _build_dict,
@@ -204,5 +236,12 @@ _BUILDERS = {
     "range": _build_range,
     "objects": _build_objects,
     "timestamp": lambda content, seen: pd.Timestamp(content),
+    "timedelta": _build_timedelta,
+    "date": lambda content, seen: datetime.date.fromisoformat(content),
+    "datetime": lambda content, seen: datetime.datetime.fromisoformat(content),
+    "time": lambda content, seen: datetime.time.fromisoformat(content),
+    "span": lambda content, seen: datetime.timedelta(*content),
+    "Decimal": lambda content, seen: Decimal(content),
+    "frozenset": lambda content, seen: frozenset(_unpack(item, seen) for item in content),
     "path": lambda content, seen: Path(content),
 }

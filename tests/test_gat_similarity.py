@@ -2,10 +2,13 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from sklearn.base import clone
 
 from skgat import TransferabilityGAT, persistence
+from skgat.embedding import GraphEmbedder
 from skgat.exceptions import UnknownEntityWarning
 from skgat.metrics import spearman
 
@@ -78,6 +81,26 @@ def test_saved_and_cloned_with_its_table(two_kinds, fitted, tmp_path):
     loaded = persistence.load(tmp_path / "fitted.skgat")
     np.testing.assert_array_equal(loaded.predict(two_kinds[1]), fitted.predict(two_kinds[1]))
     assert clone(fitted).get_params()["similarity"].equals(fitted.similarity)
+
+
+@pytest.mark.parametrize("make", [pl.from_pandas, pa.Table.from_pandas], ids=["polars", "pyarrow"])
+def test_saved_with_a_table_of_another_library(two_kinds, make, tmp_path):
+    table = make(similarity(SEEN + UNKNOWN).reset_index(names="dataset"))
+    estimators = (
+        TransferabilityGAT(similarity=table, **{**SMALL, "max_iter": 5}),
+        GraphEmbedder(similarity=table, random_state=0),
+    )
+    for number, estimator in enumerate(estimators):
+        use = "predict" if number == 0 else "transform"
+        estimator.fit(two_kinds[0])
+        persistence.save(estimator, tmp_path / "it.skgat")
+        assert estimator.similarity is table
+        loaded = persistence.load(tmp_path / "it.skgat")
+        expected, again = (getattr(fitted, use)(two_kinds[1]) for fitted in (estimator, loaded))
+        np.testing.assert_array_equal(np.asarray(again), np.asarray(expected))
+        # What was loaded can be fitted again, with the same table.
+        again = getattr(clone(loaded).fit(two_kinds[0]), use)(two_kinds[1])
+        np.testing.assert_array_equal(np.asarray(again), np.asarray(expected))
 
 
 def test_partial_fit_takes_in_a_dataset_of_the_table(two_kinds):

@@ -290,6 +290,9 @@ _LONG = Packed("range", [0, 10**12, 1, None])
         Packed("index", [None, [np.array(["a"]), "V2000000000"]]),
         Packed("objects", ["[1, 2]", [10**12]]),
         Packed("dict", [["a", "b"], [1]]),
+        Packed("timedelta", [1, "Y"]),
+        Packed("date", "yesterday"),
+        Packed("datetime", "20200101T99"),
         Packed("nothing", []),
     ],
 )

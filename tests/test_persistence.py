@@ -1,5 +1,6 @@
 """Saving and loading: to the bit, without running code, and with one clear error for whatever is not ours."""
 
+import datetime
 import io
 import json
 import os
@@ -8,11 +9,15 @@ import re
 import subprocess
 import sys
 import zipfile
+from decimal import Decimal
 from importlib import import_module
+from zoneinfo import ZoneInfo
 
 import joblib
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 import skops.io
 from hypothesis import given, settings
@@ -380,6 +385,78 @@ def test_frames_are_put_together_exactly(frame):
     assert_index_equal(back.columns, frame.columns, exact=True)
     for column in frame:
         assert_series_equal(unpack(pack(frame[column])), frame[column])
+
+
+OF_TIME_AND_THE_LIKE = {
+    "date": [datetime.date(2020, 2, 29), datetime.date(1, 1, 1), datetime.date(9999, 12, 31)],
+    "datetime": [datetime.datetime(2020, 1, 1, 12, 30, 15, 250), datetime.datetime(1066, 10, 14), None],
+    "zones": [
+        datetime.datetime(2020, 7, 1, 12, tzinfo=ZoneInfo("Europe/Berlin")),
+        datetime.datetime(2020, 1, 1, 12, tzinfo=datetime.UTC),
+        datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone(-datetime.timedelta(hours=9, minutes=30))),
+    ],
+    "timestamp": [pd.Timestamp(1, unit="ns"), pd.Timestamp("2020-01-01 12:00"), None],
+    "time": [datetime.time(12, 30), datetime.time(0, 0, 0, 1), datetime.time(23, tzinfo=datetime.UTC)],
+    "span": [datetime.timedelta(days=9999), datetime.timedelta(days=-3, microseconds=1), datetime.timedelta(0)],
+    "timedelta": [pd.Timedelta(1, unit="ns"), pd.Timedelta(days=-3), pd.Timedelta(days=9999)],
+    "decimal": [Decimal("0.10"), Decimal("-1E+5"), Decimal("12345678901234567890.123456789")],
+    "set": [frozenset({"cat", "dog"}), frozenset({"cat"}), frozenset()],
+}
+
+
+@pytest.mark.parametrize("name", OF_TIME_AND_THE_LIKE)
+def test_values_that_are_neither_numbers_nor_text_are_kept(name, tmp_path):
+    values = OF_TIME_AND_THE_LIKE[name]
+    models = pd.DataFrame({"model": ["a", "b", "c"], "model__x": pd.Series(values, dtype=object)})
+    records = models.merge(pd.DataFrame({"dataset": ["p", "q"]}), how="cross").assign(score=np.arange(6.0) ** 2)
+    pipeline = make_pipeline(MetadataEncoder(output="features"), Ridge()).fit(records, records["score"])
+    save(pipeline, tmp_path / "it")
+    loaded = load(tmp_path / "it")
+    assert_array_equal(loaded.predict(records), pipeline.predict(records))
+    bare = records.drop(columns="model__x")
+    assert_array_equal(loaded.predict(bare), pipeline.predict(bare))
+    back = loaded[0].models_["model__x"].tolist()
+    assert back == pipeline[0].models_["model__x"].tolist() == values
+    assert [type(value) for value in back] == [type(value) for value in values]
+
+
+def test_spans_of_pandas_keep_their_unit():
+    for unit in ("s", "ms", "us", "ns"):
+        span = pd.Timedelta(np.timedelta64(10**12, unit))
+        back = unpack(pack([span]))[0]
+        assert back == span
+        assert back.unit == span.unit == unit
+    longest = datetime.timedelta.max
+    assert unpack(pack([longest])) == [longest]
+
+
+def test_sets_are_written_in_one_order():
+    labels = [f"label {i}" for i in range(50)]
+    one, two = (pack([frozenset(order)])[0].content for order in (labels, labels[::-1]))
+    assert one == two == sorted(labels)
+
+
+@pytest.mark.parametrize("make", [pl.from_dict, pa.table], ids=["polars", "pyarrow"])
+def test_times_of_other_libraries_are_kept(make, tmp_path):
+    day = datetime.date(2020, 1, 1)
+    times = [datetime.datetime(2020, 1, 1 + i, 12) for i in range(4)]
+    records = make(
+        {
+            "model": ["a", "a", "b", "b"],
+            "dataset": ["p", "q", "p", "q"],
+            "score": [0.1, 0.2, 0.4, 0.8],
+            "pair__day": [day + datetime.timedelta(days=i) for i in range(4)],
+            "pair__moment": times,
+            "model__there": [moment.replace(tzinfo=ZoneInfo("UTC")) for moment in times[:1] * 2 + times[1:2] * 2],
+            "dataset__took": [datetime.timedelta(hours=1), datetime.timedelta(hours=2)] * 2,
+            "model__cost": [Decimal("1.5")] * 2 + [Decimal("2.5")] * 2,
+        }
+    )
+    pipeline = make_pipeline(MetadataEncoder(), TransferabilityGAT(**SMALL_GAT)).fit(records)
+    save(pipeline, tmp_path / "it")
+    loaded = load(tmp_path / "it")
+    assert_array_equal(loaded.predict(records), pipeline.predict(records))
+    assert_frame_equal(recommend(loaded, "p", k=2), recommend(pipeline, "p", k=2))
 
 
 def test_packing_changes_nothing_in_place(records):
