@@ -207,6 +207,21 @@ def test_pactran_inputs():
         pactran(P, y, alpha=-1)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_pactran_knows_probabilities_of_any_precision(dtype):
+    torch = pytest.importorskip("torch")
+    P, y = source(n=300, n_source=100)
+    tensor = torch.tensor(P).to(getattr(torch, dtype))
+    assert pactran(tensor, y) == pactran(tensor, y, inputs_are="probabilities")
+    if dtype != "bfloat16":
+        assert pactran(P.astype(dtype), y) == pactran(P.astype(dtype), y, inputs_are="probabilities")
+
+
+def test_pactran_takes_what_does_not_sum_to_one_for_features():
+    P, y = source()
+    assert pactran(1.02 * P, y) == pactran(1.02 * P, y, inputs_are="features")
+
+
 def plain_rounds(P, y, bound, count):
     """The bound after so many rounds of alternating minimisation, all in logarithms."""
     prior = np.bincount(y) / len(y)
