@@ -232,10 +232,23 @@ def _read_records(args):
     scores = _read_table(args.records)
     tables = {role: getattr(args, role) for role in ("models", "datasets", "pairs")}
     tables = {role: _read_table(path) for role, path in tables.items() if path is not None}
-    ids = {args.model_column, args.dataset_column}
-    if not tables and ids <= set(scores.columns):
+    ids = [args.model_column, args.dataset_column]
+    if not tables and set(ids) <= set(scores.columns):
         return scores
+    wide = args.dataset_column not in scores.columns and args.target not in scores.columns
+    if wide and args.model_column not in scores.columns and len(scores.columns) and _only_counts(scores.index):
+        scores = scores.rename(columns={scores.columns[0]: args.model_column})
+    for column in ids:
+        # The names of the columns of a wide table are text, whatever a column of the same ids is read as.
+        held = as_ids(scores[column]) if column in scores.columns else scores.columns if wide else []
+        for table in tables.values():
+            _match_ids(table, column, held)
     return make_records(scores, **tables, model=args.model_column, dataset=args.dataset_column, target=args.target)
+
+
+def _only_counts(index):
+    # Parquet keeps the index of a pandas frame; no other table has one.
+    return isinstance(index, pd.RangeIndex) and index.name is None
 
 
 def _read_table(path):
@@ -272,17 +285,25 @@ def _datasets(text, knowledge):
 def _known_by_text(role, knowledge):
     """The known ids by what they look like; none where no step of the recommender tells them."""
     ids = knowledge.ids[role]
-    return {} if ids is None else {str(id_): id_ for id_ in ids}
+    return _by_text([] if ids is None else ids)
+
+
+def _by_text(ids):
+    return {str(id_): id_ for id_ in ids}
+
+
+def _match_ids(frame, column, ids):
+    """Replace in place what looks like one of the ids by that id: what a file alone makes of them may differ."""
+    if column in frame.columns:
+        known = _by_text(ids)
+        frame[column] = [known.get(str(id_), id_) for id_ in as_ids(frame[column])]
 
 
 def _read_known(path, knowledge):
     """A table in which the ids have the types they had in fit, whatever this file alone makes of them."""
     frame = _read_table(path)
     for role in ("model", "dataset"):
-        column = knowledge.names[role]
-        if column in frame.columns:
-            known = _known_by_text(role, knowledge)
-            frame[column] = [known.get(str(id_), id_) for id_ in as_ids(frame[column])]
+        _match_ids(frame, knowledge.names[role], _known_by_text(role, knowledge).values())
     return frame
 
 

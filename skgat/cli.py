@@ -49,7 +49,8 @@ examples:
   skgat fit runs.parquet --model-column arch --dataset-column task --target accuracy -o zoo.skgat
   skgat fit records.csv -o zoo.skgat --set gat.hidden_dim=32 --set encode.max_components=8
 
-The scores may also be a wide table: one row a model, one column a dataset, empty cells for what was not run.
+The scores may also be a wide table: one row a model, one column a dataset, empty cells for what was not run. The models
+are in the column model, else in the first one.
 """
 
 _RECOMMEND_EPILOG = """\

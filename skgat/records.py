@@ -430,7 +430,7 @@ def _unpivot(table, scores, model, dataset, target):
         models = table.pop(model)
     elif index is not None:
         models = as_pandas(pd.DataFrame({model: np.asarray(index)}))[model]
-    elif table.shape[1] and not (isinstance(scores, pd.DataFrame) and is_numeric(table.iloc[:, 0])):
+    elif table.shape[1] and not (isinstance(scores, pd.DataFrame) and _is_numbered(table)):
         models = table.pop(table.columns[0])
     else:
         models = pd.Series(np.arange(len(table)))
@@ -443,6 +443,12 @@ def _unpivot(table, scores, model, dataset, target):
     # As they are: pandas would make a column of dates of objects that are dates, and those count as nanoseconds.
     found = pd.Series(cells[rows, columns], dtype=cells.dtype)
     return pd.DataFrame({model: models[rows], dataset: datasets[columns], target: found})
+
+
+def _is_numbered(table):
+    """Tell whether the first column of a pandas frame holds scores; the models have no ids but their numbers then."""
+    # What pandas calls an index without a name that it wrote into a file.
+    return table.columns[0] != "Unnamed: 0" and is_numeric(table.iloc[:, 0])
 
 
 def _rows_for(table, name, ids):

@@ -95,6 +95,48 @@ def test_fit_reads_wide_tables_and_other_names(run, folder, zoo):
     assert set(recommend(loaded, "pets", k=3)["model"]) <= set(zoo.models["model"])
 
 
+@pytest.mark.parametrize("name", ["w.csv", "w.csv.gz", "w.tsv", "w.parquet", "bare.parquet"])
+def test_fit_takes_the_numbers_of_models_from_a_wide_table(run, folder, name):
+    wide = pd.DataFrame({"pets": [0.5, 0.6, 0.7], "cars": [0.3, 0.2, 0.4]}, index=[10, 20, 30])
+    if name.startswith("bare"):
+        wide.rename_axis("id").reset_index().to_parquet(folder / name)
+    elif name.endswith("parquet"):
+        wide.to_parquet(folder / name)
+    else:
+        wide.to_csv(folder / name, sep="\t" if name.endswith("tsv") else ",")
+    status, out, err = run("fit", name, "-o", "w.skgat", *QUICK)
+    assert (status, err) == (0, "")
+    assert "3 models, 2 datasets, 6 records" in out
+    gat = persistence.load(folder / "w.skgat")["gat"]
+    assert gat.models_.tolist() == [10, 20, 30]
+    assert sorted(gat.datasets_) == ["cars", "pets"]
+    assert {r["model"] for r in json.loads(run("recommend", "w.skgat", "--dataset", "pets", "--json")[1])} == {
+        10,
+        20,
+        30,
+    }
+
+
+def test_fit_joins_a_wide_table_of_numbered_datasets(run, folder):
+    wide = pd.DataFrame({1: [0.5, 0.6, 0.7], 2: [0.3, 0.2, 0.4]}, index=[10, 20, 30])
+    wide.to_csv(folder / "numbered.csv")
+    pd.DataFrame({"dataset": [2, 1, 3], "size": [5.0, 7.0, 9.0]}).to_csv(folder / "sizes.csv", index=False)
+    pd.DataFrame({"model": [10, 20, 30, 40], "depth": [1.0, 2.0, 4.0, 8.0]}).to_csv(folder / "depths.csv", index=False)
+    pairs = pd.DataFrame({"model": [10, 20, 30] * 2, "dataset": [1] * 3 + [2] * 3, "logme": np.arange(6.0)})
+    pairs.to_csv(folder / "pairs.csv", index=False)
+    tables = ["--datasets", "sizes.csv", "--models", "depths.csv", "--pairs", "pairs.csv"]
+    status, out, err = run("fit", "numbered.csv", *tables, "-o", "numbered.skgat", *QUICK)
+    assert (status, err) == (0, "")
+    assert "3 models, 2 datasets, 6 records" in out
+    encoder = persistence.load(folder / "numbered.skgat")["encode"]
+    assert encoder.datasets_["dataset__size"].to_dict() == {"1": 7.0, "2": 5.0}
+    assert encoder.models_["model__depth"].to_dict() == {10: 1.0, 20: 2.0, 30: 4.0}
+    pd.DataFrame({"dataset": [2]}).to_csv(folder / "second.csv", index=False)
+    status, out, err = run("recommend", "numbered.skgat", "--dataset", "second.csv", "--json")
+    assert (status, err) == (0, ""), "an unknown id would warn"
+    assert {row["dataset"] for row in json.loads(out)} == {"2"}
+
+
 def test_recommend_prints_the_ranking(run, folder):
     expected = recommend(persistence.load(folder / "zoo.skgat"), pd.read_csv(folder / "new.csv"), k=4)
     status, out, err = run("recommend", "zoo.skgat", "--dataset", "new.csv", "-k", 4)
@@ -233,6 +275,7 @@ BAD = [
     (["fit", "README", "-o", "x"], r"Got the table 'README', but expected a file that ends in \.csv"),
     (["fit", "empty.csv", "-o", "x"], r"No columns to parse from file"),
     (["fit", "broken.parquet", "-o", "x"], r"."),
+    (["fit", "nothing.parquet", "-o", "x"], r"scores has no column|scores holds no score"),
     (["fit", "scores.csv", "-o", "no/where/x"], r"Got --output no/where/x, but there is no folder"),
     (["fit", "cut.csv.gz", "-o", "x"], r"'cut\.csv\.gz' is damaged or cut off \(.+\)"),
     (["fit", "bent.csv.gz", "-o", "x"], r"'bent\.csv\.gz' is damaged or cut off \(.+\)"),
@@ -263,6 +306,7 @@ BAD = [
 def test_bad_input_is_one_line_and_status_2(run, folder, argv, message):
     (folder / "empty.csv").touch()
     (folder / "broken.parquet").write_bytes(b"PAR1 no more")
+    pd.DataFrame(index=range(3)).to_parquet(folder / "nothing.parquet")
     whole = gzip.compress((folder / "scores.csv").read_bytes())
     (folder / "cut.csv.gz").write_bytes(whole[: len(whole) // 2])
     (folder / "bent.csv.gz").write_bytes(whole[:20] + b"\xff" * 20 + whole[40:])

@@ -1,4 +1,5 @@
 import datetime as dt
+import io
 import re
 
 import numpy as np
@@ -343,6 +344,13 @@ def test_wide_scores_of_numbered_models():
     frame = pd.DataFrame({1: [0.5, 0.6], 2: [0.7, np.nan]})
     assert rows(make_records(frame)) == [(0.0, 1.0, 0.5), (0.0, 2.0, 0.7), (1.0, 1.0, 0.6)]
     assert rows(make_records(pl.DataFrame({"m": [3, 4], "x": [0.5, 0.6]}))) == [(3, "x", 0.5), (4, "x", 0.6)]
+
+
+def test_wide_scores_of_models_with_numbers_for_ids_that_were_in_a_file():
+    frame = pd.DataFrame({"pets": [0.5, 0.6], "cars": [0.3, np.nan]}, index=[10, 20])
+    expected = [(10, "cars", 0.3), (10, "pets", 0.5), (20, "pets", 0.6)]
+    assert rows(make_records(frame)) == expected
+    assert rows(make_records(pd.read_csv(io.StringIO(frame.to_csv())))) == expected
 
 
 @pytest.mark.parametrize("make", [pl.DataFrame, pa.table], ids=["polars", "pyarrow"])
