@@ -64,6 +64,7 @@ NEIGHBOURS = {
     ("_entities", "_fitted"),
     ("_entities", "records"),
     ("_fitted", "records"),
+    ("_packing", "_frames"),
     ("_packing", "_versioned"),
     ("_regressor", "records"),
     ("_versioned", "exceptions"),
