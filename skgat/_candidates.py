@@ -15,7 +15,7 @@ from ._entities import Entities, name_unnamed, pair_up, read_entities
 from ._fitted import as_ids, inspect_recommender
 from ._frames import as_pandas, is_frame
 from .exceptions import UnknownEntityWarning
-from .records import id_codes, lookup_ids
+from .records import finite_scores, id_codes, lookup_ids
 
 _STRATEGIES = ("mean", "ucb", "thompson")
 #: Of fewer models each is predicted on its own.
@@ -182,9 +182,10 @@ def _taught(knowledge, context, datasets):
         # The caller described the dataset once; its records need not repeat it.
         values = datasets.metadata[column].reset_index(drop=True)
         records[column] = values.reindex(row).to_numpy()
+    ids = (as_ids(records[names[role]]) for role in ("model", "dataset"))
+    scores = finite_scores(context[names["target"]], names["target"], *ids)
     regressor = copy.deepcopy(knowledge.regressor)
-    scores = pd.to_numeric(context[names["target"]], errors="coerce")
-    return regressor.partial_fit(knowledge.transform(records), scores.to_numpy(dtype=np.float64))
+    return regressor.partial_fit(knowledge.transform(records), scores)
 
 
 def _predict(knowledge, regressor, pairs, request):

@@ -10,6 +10,7 @@ __all__ = [
     "IdIndex",
     "Pairs",
     "constant_within",
+    "finite_scores",
     "id_codes",
     "infer_roles",
     "lookup_ids",
@@ -204,10 +205,11 @@ def _scores(estimator, y, given, ids):
             f"X has no target column {estimator.target!r} and y is None; pass the scores as y, or name the column "
             "that holds them with target=."
         )
-    return _sized(estimator.target, _finite_scores(given, estimator.target, *ids))
+    return _sized(estimator.target, finite_scores(given, estimator.target, *ids))
 
 
-def _finite_scores(given, target, models, datasets):
+def finite_scores(given, target, models, datasets):
+    """A column of scores as floats; one that is no finite number is refused, with its model and dataset."""
     values = pd.to_numeric(given, errors="coerce").to_numpy(dtype=np.float64)
     bad = ~np.isfinite(values)
     if bad.any():
@@ -389,7 +391,7 @@ def _read_scores(scores, model, dataset, target):
     if not len(table):
         raise ValueError("scores holds no score; at least 1 is required.")
     ids = {key: _ids(table[key], key, role) for key, role in ((model, "model"), (dataset, "dataset"))}
-    table[target] = _finite_scores(table[target], target, *ids.values())
+    table[target] = finite_scores(table[target], target, *ids.values())
     _check_unique(ids, "scores")
     return table
 

@@ -295,6 +295,10 @@ BAD = [
     ),
     (["recommend", "zoo.skgat", "--dataset", "models.csv"], r"datasets has no column 'dataset' with the dataset ids"),
     (["recommend", "zoo.skgat", "--dataset", "dtd", "-k", "99"], r"Got k=99, but there are only 23 candidate models"),
+    (
+        ["recommend", "zoo.skgat", "--dataset", "new.csv", "--context", "gaps.csv"],
+        r"the first is nan for model '[^']+' on dataset 'pets'; every score must be a finite number",
+    ),
     (["evaluate", "scores.csv", "--folds", "99"], r"Got n_splits=99, but .* 10 distinct dataset"),
     (["evaluate", "scores.csv", "--metric", "luck"], r"invalid choice: 'luck'"),
     (["evaluate"], r"the following arguments are required: RECORDS"),
@@ -307,6 +311,8 @@ def test_bad_input_is_one_line_and_status_2(run, folder, argv, message):
     (folder / "empty.csv").touch()
     (folder / "broken.parquet").write_bytes(b"PAR1 no more")
     pd.DataFrame(index=range(3)).to_parquet(folder / "nothing.parquet")
+    few = pd.read_csv(folder / "few.csv")
+    few.assign(score=few["score"].mask(few.index == 1)).to_csv(folder / "gaps.csv", index=False)
     whole = gzip.compress((folder / "scores.csv").read_bytes())
     (folder / "cut.csv.gz").write_bytes(whole[: len(whole) // 2])
     (folder / "bent.csv.gz").write_bytes(whole[:20] + b"\xff" * 20 + whole[40:])

@@ -313,6 +313,15 @@ def test_order_of_the_call_changes_nothing(bias, models, datasets, k):
             "context has no column 'score' with the scores",
         ),
         ({"context": pd.DataFrame({"model": [], "dataset": [], "score": []})}, "context is an empty frame"),
+        (
+            {"context": pd.DataFrame({"model": ["vgg", "vit"], "dataset": "pets", "score": [0.5, np.nan]})},
+            "Column 'score' holds 1 value(s) that are not finite numbers, the first is nan for model 'vit' on dataset "
+            "'pets'; every score must be a finite number.",
+        ),
+        (
+            {"context": pd.DataFrame({"model": ["vgg", "vit"], "dataset": "pets", "score": ["0.5", "good"]})},
+            "the first is 'good' for model 'vit' on dataset 'pets'",
+        ),
     ],
 )
 def test_bad_input(bias, arguments, message):
