@@ -111,6 +111,9 @@ def test_what_cannot_be_selected():
         select_ensemble(zoo, y, 2, complement_to="none")
     with pytest.raises(ValueError, match="Got weight=3, but expected a number between 0 and 1"):
         select_ensemble(zoo, y, 2, weight=3)
+    for no_mapping in (list(zoo.values()), {}):
+        with pytest.raises(ValueError, match="but expected a mapping of at least one model id to features"):
+            select_ensemble(no_mapping, y, 1)
     zoo["broken"] = zoo["a0"] * np.nan
     with pytest.raises(ValueError, match="NaN or infinite") as caught:
         select_ensemble(zoo, y, 2)

@@ -1,6 +1,6 @@
 """Where a zoo's features come from."""
 
-__all__ = ["FIELDS", "ModelData", "as_fields", "load"]
+__all__ = ["FIELDS", "ModelData", "as_fields", "check_zoo", "load"]
 
 import os
 from collections.abc import Mapping
@@ -11,6 +11,14 @@ from ._moments import Moments
 
 #: What a source can tell about a model.
 FIELDS = ("features", "probabilities", "source_labels")
+
+
+def check_zoo(zoo):
+    """Refuse what is not a mapping of at least one model."""
+    if not isinstance(zoo, Mapping) or not len(zoo):
+        raise ValueError(
+            f"Got a zoo of type {type(zoo).__name__}, but expected a mapping of at least one model id to features."
+        )
 
 
 def as_fields(source):

@@ -7,7 +7,7 @@ from joblib import Parallel, delayed
 
 from ._arrays import host
 from ._inputs import check_choice, check_count, check_fraction, read_labels
-from ._sources import load
+from ._sources import check_zoo, load
 from .discriminant import Discriminant, sfda_of
 
 
@@ -81,6 +81,7 @@ def select_ensemble(
     ['first', 'second']
     """
     labels = read_labels(labels)
+    check_zoo(zoo)
     check_fraction(weight, "weight")
     check_choice(complement_to, "complement_to", ("zoo", "selected"))
     check_count(max_samples, "max_samples")

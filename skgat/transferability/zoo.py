@@ -6,7 +6,6 @@ import numbers
 import sys
 import time
 import warnings
-from collections.abc import Mapping
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 
@@ -17,7 +16,7 @@ from joblib.parallel import get_active_backend
 from ._cache import ScoreCache
 from ._inputs import check_choice, read_labels, read_targets
 from ._registry import MEASURES, OF_TARGETS, score_model
-from ._sources import load
+from ._sources import check_zoo, load
 from .collapse import PARTS
 
 #: The columns of a measure that has more than one.
@@ -123,10 +122,7 @@ def _dead_worker_told(zoo, done):
 
 
 def _check(zoo, measures, params, known):
-    if not isinstance(zoo, Mapping) or not len(zoo):
-        raise ValueError(
-            f"Got a zoo of type {type(zoo).__name__}, but expected a mapping of at least one model id to features."
-        )
+    check_zoo(zoo)
     measures = (measures,) if isinstance(measures, str) else tuple(measures)
     for measure in measures:
         check_choice(measure, "measure", known)
