@@ -82,6 +82,14 @@ def test_nce_refuses_other_lengths():
         nce([0, 1, 2], [0, 1, 1, 0])
 
 
+@pytest.mark.parametrize("absent", [None, np.nan])
+def test_nce_refuses_missing_source_labels(absent):
+    y = [0, 1, 1, 0]
+    for source_labels in (["a", absent, "b", "a"], [absent] * 4):
+        with pytest.raises(ValueError, match=r"Got source labels with \d (missing|NaN or infinite) value\(s\)"):
+            nce(np.array(source_labels, dtype=object if absent is None or "a" in source_labels else float), y)
+
+
 def clusters(n=300, d=5, seed=0, apart=6.0):
     rng = np.random.default_rng(seed)
     y = rng.permutation(np.arange(n) % 3)

@@ -5,6 +5,7 @@ import sys
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from pretend_device import AWAY
 
@@ -232,6 +233,12 @@ def test_what_is_on_a_device_is_computed_there(measure, labels_too, pretended):
         (lambda X, y: (X, np.column_stack([y, y])), r"labels of shape \(240, 2\), but expected one label a row"),
         (lambda X, y: (X, np.where(y == 1, np.nan, y)), "labels with 60 NaN or infinite"),
         (lambda X, y: (X, np.where(y == 1, None, y)), "labels with 60 missing"),
+        (lambda X, y: (X, None), "Got labels=None, but expected one label a row"),
+        (lambda X, y: (X, np.where(y == 1, np.datetime64("NaT"), y.astype("M8[D]"))), "labels with 60 missing"),
+        (lambda X, y: (X, pd.Series(y).astype("string").where(y != 1)), "labels with 60 missing"),
+        (lambda X, y: (X, pd.Series(np.where(y == 1, pd.NA, y.astype(str)))), "labels with 60 missing"),
+        (lambda X, y: (X, np.ma.masked_equal(y, 1)), "labels with 60 missing"),
+        (lambda X, y: (X, np.ma.masked_equal(y[:, None], 1)), "labels with 60 missing"),
         (lambda X, y: (X, np.random.default_rng(0).normal(size=len(y))), "look continuous"),
         (lambda X, y: (np.where(X > 2, np.nan, X), y), "NaN or infinite values, expected finite numbers"),
         (lambda X, y: (np.where(X > 2, -np.inf, X), y), "NaN or infinite values, expected finite numbers"),
@@ -252,6 +259,48 @@ def test_squares_that_overflow_are_refused(measure, shape):
     X, y = task(*shape)
     with pytest.raises(ValueError, match="whose squares overflow"), np.errstate(over="ignore", invalid="ignore"):
         score(measure, 1e200 * X, y)
+
+
+@pytest.mark.parametrize("measure", ["leep", "nce", "pactran"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda P, y: (P, None), "Got labels=None, but expected one label a row"),
+        (lambda P, y: (np.where(y[:, None] == 1, np.nan, P), y), "probabilities with NaN or infinite values"),
+        (lambda P, y: (P[:0], y[:0]), r"Got (0 row\(s\) of probabilities|no labels), but expected at least 2"),
+    ],
+)
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_probabilities_that_cannot_be_scored_are_refused_in_words(measure, change, message, as_tensor):
+    P, y = change(*probabilities())
+    P = pytest.importorskip("torch").tensor(P) if as_tensor else P
+    extra = {"inputs_are": "probabilities"} if measure == "pactran" else {}
+    with pytest.raises(ValueError, match=message):
+        getattr(tr, measure)(P, y, **extra)
+
+
+def test_dates_and_masked_arrays_of_which_nothing_is_missing_are_labels():
+    X, y = task()
+    expected = tr.logme(X, y)
+    for labels in (y.astype("M8[D]"), np.ma.masked_equal(y, 99), pd.Series(y).astype("string")):
+        assert tr.logme(X, labels) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("measure", ["logme", "lfc"])
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (None, "Got labels=None, but expected real targets"),
+        ([], "Got 0 targets for 240 rows"),
+        (3.0, r"Got regression targets of shape \(\), but expected at least one target a row"),
+        (np.ones((240, 0)), r"Got regression targets of shape \(240, 0\), but expected at least one target a row"),
+        (np.ma.masked_less(np.arange(240.0), 2), "regression targets with NaN or infinite values"),
+    ],
+)
+def test_targets_that_cannot_be_scored_are_refused_in_words(measure, targets, message):
+    X, _ = task()
+    with pytest.raises(ValueError, match=message):
+        getattr(tr, measure)(X, targets, regression=True)
 
 
 def test_neighbours_of_very_large_and_small_numbers():

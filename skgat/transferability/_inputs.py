@@ -59,7 +59,7 @@ class Labels:
         return self.order[self.starts[label] : self.starts[label + 1]]
 
 
-def read_labels(labels, n_rows=None, name="labels"):
+def read_labels(labels, n_rows=None, name="labels", least=2):
     """Number the distinct labels.
 
     Parameters
@@ -70,6 +70,8 @@ def read_labels(labels, n_rows=None, name="labels"):
         How many labels there must be.
     name : str
         What the errors call them.
+    least : int, default=2
+        How many classes there must be.
 
     Returns
     -------
@@ -81,18 +83,19 @@ def read_labels(labels, n_rows=None, name="labels"):
     values = _column(labels, n_rows, name)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ValueError(f"Got {name} with {(~np.isfinite(values)).sum()} NaN or infinite value(s), expected none.")
-    if values.dtype.kind == "O":
-        _check_present(values, name)
+    _check_present(labels, values, name)
     codes = _codes(values)
     counts = np.bincount(codes)
-    if len(counts) < 2:
-        raise ValueError(f"Got {name} with {len(counts)} class(es), but expected at least 2.")
+    if len(counts) < least:
+        raise ValueError(f"Got {name} with {len(counts)} class(es), but expected at least {least}.")
     if values.dtype.kind == "f" and len(counts) == len(values) > 2 and (values % 1).any():
         raise ValueError(f"Got {name} that look continuous (every value occurs once), but expected class labels.")
     return Labels(codes, counts)
 
 
 def _column(labels, n_rows, name):
+    if labels is None:
+        raise ValueError(f"Got {name}=None, but expected one label a row.")
     values = host(labels)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
@@ -109,10 +112,23 @@ def _check_length(n, n_rows, name):
         raise ValueError(f"Got no {name}, but expected at least 2 rows.")
 
 
-def _check_present(values, name):
-    absent = np.array([value is None or value != value for value in values.tolist()], dtype=bool)
+def _check_present(labels, values, name):
+    # The mask of a masked array is lost with its type.
+    absent = np.ma.getmaskarray(labels).reshape(-1) if np.ma.is_masked(labels) else np.zeros(1, dtype=bool)
+    if values.dtype.kind in "mM":
+        absent = absent | np.isnat(values)
+    elif values.dtype.kind == "O":
+        absent = absent | np.array([_is_missing(value) for value in values.tolist()], dtype=bool)
     if absent.any():
         raise ValueError(f"Got {name} with {absent.sum()} missing value(s), the first in row {absent.argmax()}.")
+
+
+def _is_missing(value):
+    try:
+        return value is None or bool(value != value)
+    except TypeError:
+        # What pandas puts for a missing value neither equals nor differs from itself.
+        return True
 
 
 def _codes(values):
@@ -126,12 +142,16 @@ def _codes(values):
 
 def read_targets(targets, n_rows=None):
     """Regression targets as a finite float array of shape (n_samples, n_targets)."""
+    if targets is None:
+        raise ValueError("Got labels=None, but expected real targets.")
     values = host(targets)
     if values.dtype.kind not in "biuf":
         raise ValueError(f"Got regression targets of dtype {values.dtype}, but expected numbers.")
-    values = values.astype(np.float64).reshape(len(values), -1)
+    if not values.ndim or 0 in values.shape[1:]:
+        raise ValueError(f"Got regression targets of shape {values.shape}, but expected at least one target a row.")
     _check_length(len(values), n_rows, "targets")
-    if not np.isfinite(values).all():
+    values = values.astype(np.float64).reshape(len(values), -1)
+    if np.ma.is_masked(targets) or not np.isfinite(values).all():
         raise ValueError("Got regression targets with NaN or infinite values, expected finite numbers.")
     return values
 
@@ -209,6 +229,8 @@ def read_probabilities(probabilities):
     Rows of lower precision, which sum to 1 within a hundredth only, are normalised.
     """
     reader = Features(probabilities, "probabilities")
+    if reader.n_rows < 2:
+        raise ValueError(f"Got {reader.n_rows} row(s) of probabilities, but expected at least 2.")
     values = float_view(reader.source[:])
     totals = values.sum(axis=1)
     reader.check_finite(totals)

@@ -4,7 +4,7 @@ The features are read in blocks and centred before they are multiplied, in doubl
 offset or rank-deficient features is worthless in single precision.
 """
 
-__all__ = ["Moments"]
+__all__ = ["UNLABELLED", "Moments"]
 
 from functools import cached_property
 
@@ -13,6 +13,8 @@ import numpy as np
 from ._arrays import as_single, class_sums, eigh, float_copy, float_view, host, like, namespace
 from ._inputs import Features, read_labels
 
+#: In the place of labels, where there are none: None is what a caller may pass by mistake.
+UNLABELLED = object()
 #: Centred features up to this size are kept; larger ones are read again for each pass.
 _KEEP_BYTES = 512 * 2**20
 #: Rows that are multiplied in single precision at a time: sums of few rounding errors, in memory that is used again.
@@ -25,8 +27,8 @@ class Moments:
     Parameters
     ----------
     features : array-like of shape (n_samples, n_features)
-    labels : array-like of shape (n_samples,) or None
-        None where the measure looks at features and real targets only.
+    labels : array-like of shape (n_samples,) or UNLABELLED
+        The latter where the measure looks at features and real targets only.
     """
 
     def __init__(self, features, labels):
@@ -34,7 +36,7 @@ class Moments:
         self.n, self.d = self.x.n_rows, self.x.n_columns
         if self.n < 2:
             raise ValueError(f"Got {self.n} row(s) of features, but expected at least 2.")
-        self.labels = None if labels is None else read_labels(labels, self.n)
+        self.labels = None if labels is UNLABELLED else read_labels(labels, self.n)
 
     @property
     def codes(self):
@@ -229,7 +231,7 @@ class _Rotated(Moments):
         # Features that do not vary at all keep one column of zeros.
         keep[-1] = True
         roots = namespace(values).sqrt(namespace(values).clip(values[keep], 0, None))
-        super().__init__(vectors[:, keep] * roots, wide.labels)
+        super().__init__(vectors[:, keep] * roots, UNLABELLED if wide.labels is None else wide.labels)
         projected = (wide.take(np.arange(wide.n)).sum(axis=1)) @ vectors[:, keep]
         self._ones = projected / namespace(roots).where(roots > 0, roots, roots * 0 + 1)
         self._ambient = wide.d

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from ._inputs import Labels, NpyFile, read_probabilities
-from ._moments import Moments
+from ._moments import UNLABELLED, Moments
 
 #: What a source can tell about a model.
 FIELDS = ("features", "probabilities", "source_labels")
@@ -63,7 +63,7 @@ class ModelData:
     @cached_property
     def moments(self):
         """Moments of the features."""
-        return Moments(self._need("features"), self.labels if self.targets is None else None)
+        return Moments(self._need("features"), self.labels if self.targets is None else UNLABELLED)
 
     @property
     def targets(self):

@@ -5,7 +5,7 @@ __all__ = ["leep", "leep_of", "nce", "nleep", "nleep_of"]
 import numpy as np
 
 from ._arrays import class_sums, host, like, namespace
-from ._inputs import check_choice, check_count, check_fraction, read_labels, read_probabilities
+from ._inputs import Features, check_choice, check_count, check_fraction, read_labels, read_probabilities
 from ._mixture import mixture_posteriors
 from ._moments import Moments
 
@@ -96,13 +96,14 @@ def nce(source_labels, labels):
 def _source_codes(source, n_rows):
     shape = getattr(source, "shape", None) or np.shape(source)
     if len(shape) == 2 and shape[1] > 1:
-        source = host(namespace(source).argmax(source, 1) if hasattr(source, "shape") else np.argmax(source, axis=1))
-    values = host(source).reshape(-1)
-    if len(values) != n_rows:
-        raise ValueError(f"Got {len(values)} source labels for {n_rows} labels, but expected as many.")
-    if (values == values[0]).all():
-        return np.zeros(n_rows, dtype=np.int64)
-    return read_labels(values, n_rows, "source labels").codes
+        reader = Features(source, "probabilities")
+        values = reader.source[:]
+        reader.check_finite(values)
+        source = host(namespace(values).argmax(values, 1))
+    found = host(source).size
+    if found != n_rows:
+        raise ValueError(f"Got {found} source labels for {n_rows} labels, but expected as many.")
+    return read_labels(source, n_rows, "source labels", least=1).codes
 
 
 def nleep(features, labels, *, n_components=None, energy=0.8, covariance="diag", log=True, random_state=0):

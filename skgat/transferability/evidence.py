@@ -6,7 +6,7 @@ import numpy as np
 
 from ._arrays import eigh, host, like
 from ._inputs import read_targets
-from ._moments import Moments
+from ._moments import UNLABELLED, Moments
 
 #: The unexplained share of a target is taken to be at least this: an exact fit has no finite evidence.
 _NOISE_FLOOR = 1e-12
@@ -55,7 +55,7 @@ def logme(features, labels, *, regression=False):
     True
     """
     if regression:
-        moments = Moments(features, None)
+        moments = Moments(features, UNLABELLED)
         return logme_of(moments, read_targets(labels, moments.n))
     return logme_of(Moments(features, labels))
 

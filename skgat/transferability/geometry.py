@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 
 from ._arrays import cholesky, class_sums, float_copy, host, namespace
 from ._inputs import check_choice, check_count, check_positive, read_targets
-from ._moments import Moments
+from ._moments import UNLABELLED, Moments
 
 #: The authors' floor of a class's variance along an axis.
 _VARIANCE_FLOOR = 1e-4
@@ -203,7 +203,7 @@ def lfc(features, labels, *, regression=False):
     1.0
     """
     if regression:
-        moments = Moments(features, None)
+        moments = Moments(features, UNLABELLED)
         return lfc_of(moments, read_targets(labels, moments.n))
     return lfc_of(Moments(features, labels))
 
