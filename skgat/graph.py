@@ -155,12 +155,14 @@ def _pair_features(features, columns, order, first, edge_of_row, weights):
     """One row an edge: what its records say of the pair, averaged where they differ."""
     values = features[list(columns)].to_numpy(dtype=np.float64)[order]
     table = values[first]
-    differs = (values != table[edge_of_row]).any(axis=1)
+    if len(table) == len(values):
+        return table
+    differs = np.zeros(len(table), dtype=bool)
+    differs[edge_of_row[(values != table[edge_of_row]).any(axis=1)]] = True
     if differs.any():
-        rows = np.isin(edge_of_row, edge_of_row[differs])
-        edges, mass = edge_of_row[rows], np.bincount(edge_of_row, weights)
-        for column, said in zip(table.T, values[rows].T, strict=True):
-            column[np.unique(edges)] = (np.bincount(edges, weights[rows] * said, len(mass)) / mass)[np.unique(edges)]
+        mass = np.bincount(edge_of_row, weights)
+        for column, said in zip(table.T, values.T, strict=True):
+            column[differs] = (np.bincount(edge_of_row, weights * said) / mass)[differs]
     return table
 
 
