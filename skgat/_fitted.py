@@ -1,6 +1,6 @@
 """What a fitted recommender knows: its steps, the names of its columns, its models and datasets."""
 
-__all__ = ["Knowledge", "as_ids", "inspect_recommender"]
+__all__ = ["Knowledge", "as_ids", "inspect_recommender", "kept_by"]
 
 import inspect
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from .records import ROLES
+from .records import ROLES, lookup_ids
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,16 @@ def as_ids(values):
     """A series, an index or a list of ids as an array of Python values: what ids are compared as."""
     values = values.tolist() if hasattr(values, "tolist") else list(values)
     return np.fromiter(values, dtype=object, count=len(values))
+
+
+def kept_by(step, role, id_):
+    """The metadata that a step keeps of a model or a dataset, a frame of one row; None if it keeps none of it."""
+    table = getattr(step, f"{role}s_", None)
+    if not isinstance(table, pd.DataFrame):
+        return None
+    # Not by label: pandas takes a tuple apart, and truth values for a choice of rows.
+    place = lookup_ids(as_ids(table.index), as_ids([id_]))[0]
+    return table.iloc[[place]] if place >= 0 else None
 
 
 def inspect_recommender(recommender):

@@ -24,7 +24,9 @@ def processes():
     """Fresh processes that have the libraries, but nothing of what another example left behind."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(LIBRARIES)
-    return context
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONWARNINGS", raising=False)
+        yield context
 
 
 def run(path, folder):

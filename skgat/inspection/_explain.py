@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .._entities import Entities, name_unnamed, pair_up, read_entities
-from .._fitted import as_ids, inspect_recommender
+from .._fitted import as_ids, inspect_recommender, kept_by
 from .._frames import as_pandas
 from ..gat import TransferabilityGAT
 from ..gat.evidence import attention_on_records, similarity_to_records, without_features, without_records
@@ -222,8 +222,9 @@ def _metadata_effects(case):
     nodes = [("model", node, id_) for node, id_ in enumerate(case.models.ids)]
     for side, node, id_ in [*nodes, ("dataset", 0, case.dataset.ids[0])]:
         entity = case.models if side == "model" else case.dataset
+        kept = [kept_by(step, side, id_) for step in case.knowledge.transformers]
         for column, encoded in _columns_of(case, side).items():
-            rows.append((side, node, id_, column, _value(case, side, entity, node, column)))
+            rows.append((side, node, id_, column, _value(case, side, entity, node, column, kept)))
             effects.append(case.values - without_features(case.gat, case.pairs, side, id_, encoded))
     return rows, effects
 
@@ -240,17 +241,13 @@ def _columns_of(case, side):
     return columns
 
 
-def _value(case, side, entity, node, column):
-    """What the caller said of a column, else what was seen in fit."""
+def _value(case, side, entity, node, column, kept):
+    """What the caller said of a column, else what was seen in fit; ``kept`` are the rows that steps keep."""
     if column in entity.metadata.columns and entity.metadata[column].notna().iloc[node]:
         return entity.metadata[column].iloc[node]
-    for step in case.knowledge.transformers:
-        table = getattr(step, f"{side}s_", None)
-        if isinstance(table, pd.DataFrame) and column in table.columns:
-            # Not by label: pandas takes a tuple apart, and truth values for a choice of rows.
-            place = lookup_ids(as_ids(table.index), entity.ids[[node]])[0]
-            if place >= 0:
-                return table[column].iloc[place]
+    for table in kept:
+        if table is not None and column in table.columns:
+            return table[column].iloc[0]
     graph = case.gat.graph_
     code = lookup_ids(getattr(graph, f"{side}s"), entity.ids[[node]])[0]
     names = getattr(graph, f"{side}_columns")

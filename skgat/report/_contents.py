@@ -10,7 +10,7 @@ from scipy.stats import rankdata, spearmanr
 
 from .._candidates import Request, rank_candidates
 from .._entities import Entities, name_unnamed, pair_up, read_entities
-from .._fitted import as_ids, inspect_recommender
+from .._fitted import as_ids, inspect_recommender, kept_by
 from ..gat import TransferabilityGAT
 from ..gat.evidence import similarity_to_datasets
 from ..graph import Graph
@@ -182,10 +182,9 @@ def _described(entity, knowledge):
     if len(entity.metadata.columns):
         return list(entity.metadata.iloc[0].items())
     for step in _steps(knowledge):
-        table = getattr(step, "datasets_", None)
-        place = lookup_ids(as_ids(table.index), entity.ids)[0] if isinstance(table, pd.DataFrame) else -1
-        if place >= 0:
-            return list(table.iloc[place].items())
+        kept = kept_by(step, "dataset", entity.ids[0])
+        if kept is not None:
+            return list(kept.iloc[0].items())
     return []
 
 
