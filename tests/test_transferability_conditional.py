@@ -183,7 +183,8 @@ def test_pactran_gamma_with_one_source_class_is_known():
     assert pactran(np.ones((4, 1)), y, bound="gamma") == pytest.approx(-energy / 4, abs=1e-5)
 
 
-def test_pactran_gaussian_is_its_formula():
+@pytest.mark.parametrize("scale", [1e-6, 1, 1e6])
+def test_pactran_gaussian_is_its_formula(scale):
     rng = np.random.default_rng(0)
     y = np.arange(80) % 3
     X = rng.normal(size=(80, 4)) + 2 * np.eye(3, 4)[y]
@@ -193,15 +194,15 @@ def test_pactran_gaussian_is_its_formula():
         W = flat.reshape(5, 3)
         logits = X @ W[:-1] + W[-1]
         entropy = (logsumexp(logits, axis=1) - logits[np.arange(80), y]).mean()
-        return entropy + 0.5 * (W[:-1] ** 2).sum() / 80
+        return entropy + 0.5 * (W[:-1] ** 2).sum() / 80 / scale**2
 
     found = minimize(loss, np.zeros(15), tol=1e-10)
     W = found.x.reshape(5, 3)
     p = np.exp(X @ W[:-1] + W[-1])
     p /= p.sum(axis=1, keepdims=True)
-    trace = sum((X[i] ** 2).sum() * (p[i] * (1 - p[i])).sum() for i in range(80)) / 80
+    trace = sum((X[i] ** 2).sum() * (p[i] * (1 - p[i])).sum() for i in range(80)) / 80 * scale**2
     expected = found.fun + 0.5 * 12 / 80 * (10 / 4) * np.log(1 + 80 * trace / 12)
-    assert pactran(X, y, bound="gaussian") == pytest.approx(-expected, abs=1e-5)
+    assert pactran(scale * X, y, bound="gaussian") == pytest.approx(-expected, abs=1e-5)
 
 
 def test_pactran_inputs():

@@ -1,5 +1,7 @@
 """PARC, GBC, TransRate and LFC against slow references that form every matrix."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from scipy.stats import spearmanr
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from skgat.transferability import gbc, lfc, parc, transrate
+from skgat.transferability import gbc, lfc, ncti, parc, transrate
 from skgat.transferability._moments import Moments
 from skgat.transferability.geometry import transrate_of
 
@@ -188,6 +190,39 @@ def test_gbc_of_large_features_is_that_of_exact_principal_components():
     assert Moments(X, y)._large
     X = X * np.linspace(3, 0.2, 160)
     assert gbc(X, y) == pytest.approx(slow_gbc(PCA(64, svd_solver="full").fit_transform(X), y, "spherical"), rel=1e-5)
+
+
+@pytest.mark.parametrize("dominant", [1e2, 1e3, 1e4])
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_one_column_that_dominates_leaves_the_other_principal_axes_right(dominant, library):
+    X, y = classes(n=1500, d=120, n_classes=4)
+    X = X * np.linspace(2, 0.5, 120)
+    X[:, 0] *= dominant
+    assert Moments(X, y)._large
+    reduced = PCA(64, svd_solver="full").fit_transform(X)
+    inputs = X if library == "numpy" else pytest.importorskip("torch").tensor(X)
+    assert gbc(inputs, y, covariance="diag") == pytest.approx(slow_gbc(reduced, y, "diag"), rel=1e-5)
+    few = PCA(8, svd_solver="full").fit_transform(X)
+    assert parc(inputs, y, n_dims=8) == pytest.approx(slow_parc(few, y), abs=1e-3)
+    variances, rows = Moments(inputs, y).principal(64)
+    np.testing.assert_allclose(variances, reduced.var(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(abs(np.asarray(rows)).sum(axis=0), abs(reduced).sum(axis=0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("n", [60, 2000], ids=["small", "large"])
+@pytest.mark.parametrize(
+    "measure",
+    [gbc, partial(gbc, covariance="diag"), partial(parc, n_dims=40), ncti],
+    ids=["gbc", "gbc-diag", "parc", "ncti"],
+)
+def test_columns_that_say_nothing_add_no_principal_axis(n, measure):
+    X, y = classes(n=n, d=12, n_classes=3)
+    padded = np.hstack([X[:, :6], np.zeros((n, 40)), X[:, 6:], np.full((n, 40), 7.0)])
+    assert measure(padded, y) == pytest.approx(measure(X, y), rel=1e-9)
+    # Signs of the axes, on which parc depends, go by the columns; the others may be turned.
+    turned = X @ np.linalg.qr(np.random.default_rng(1).normal(size=(92, 12)))[0].T
+    if getattr(measure, "func", None) is not parc:
+        assert measure(turned, y) == pytest.approx(measure(X, y), rel=1e-9)
 
 
 def test_transrate_leaves_the_gram_matrix_as_it_is():

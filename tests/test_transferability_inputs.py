@@ -244,6 +244,7 @@ def test_what_is_on_a_device_is_computed_there(measure, labels_too, pretended):
         (lambda X, y: (np.where(X > 2, -np.inf, X), y), "NaN or infinite values, expected finite numbers"),
         (lambda X, y: (X.astype(str), y), "but expected real numbers"),
         (lambda X, y: (X + 1j, y), "dtype complex128, but expected real numbers"),
+        (lambda X, y: (np.ma.masked_greater(X, 2), y), "(features|inputs) with masked values, expected numbers only"),
         (lambda X, y: (X[:1], y[:1]), r"Got 1 row\(s\) of (features|inputs), but expected at least 2"),
     ],
 )
@@ -252,13 +253,30 @@ def test_what_cannot_be_scored_is_refused_in_words(measure, change, message):
         score(measure, *change(*task()))
 
 
+SHAPES = [(240, 12), (40, 60), (3000, 50)]
+
+
 @pytest.mark.parametrize("measure", [m for m in FEATURE_MEASURES if m != "knn"])
-@pytest.mark.parametrize("shape", [(240, 12), (40, 60)])
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.filterwarnings("ignore:h_score of")
 def test_squares_that_overflow_are_refused(measure, shape):
     X, y = task(*shape)
     with pytest.raises(ValueError, match="whose squares overflow"), np.errstate(over="ignore", invalid="ignore"):
         score(measure, 1e200 * X, y)
+
+
+@pytest.mark.parametrize("measure", FEATURE_MEASURES)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("scale", [1e-160, 1e-80, 1e80, 1e140])
+@pytest.mark.filterwarnings("ignore:h_score of")
+def test_very_small_and_very_large_features_are_scored_or_refused(measure, shape, scale):
+    """What is small or large enough for the squares of their squares to be none has no silent score."""
+    X, y = task(*shape)
+    if measure == "knn" or (measure in ("linear_probe", "parc") and 1e-100 < scale < 1e100):
+        assert score(measure, scale * X, y) == pytest.approx(score(measure, X, y), rel=1e-6)
+    else:
+        with pytest.raises(ValueError, match="whose squares overflow" if scale > 1 else "whose squares vanish"):
+            score(measure, scale * X, y)
 
 
 @pytest.mark.parametrize("measure", ["leep", "nce", "pactran"])

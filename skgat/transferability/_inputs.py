@@ -200,6 +200,8 @@ class Features:
             raise ValueError(f"Got {name} of dtype {self.source.dtype}, but expected real numbers.")
         if is_torch(self.source) and self.source.is_complex():
             raise ValueError(f"Got {name} of dtype {self.source.dtype}, but expected real numbers.")
+        if np.ma.is_masked(self.source):
+            raise ValueError(f"Got {name} with masked values, expected numbers only.")
         self.n_rows, self.n_columns = map(int, shape)
 
     def __getitem__(self, rows):

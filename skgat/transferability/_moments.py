@@ -19,6 +19,10 @@ UNLABELLED = object()
 _KEEP_BYTES = 512 * 2**20
 #: Rows that are multiplied in single precision at a time: sums of few rounding errors, in memory that is used again.
 _SINGLE_ROWS = 2048
+#: Squares of features must be larger than this and smaller than its inverse: products of two are taken.
+_LEAST_SQUARE = 1e-140
+#: Principal axes of less than this share of the largest variance are not taken from single precision.
+_ROUGH = 1e-3
 
 
 class Moments:
@@ -143,7 +147,8 @@ class Moments:
                     part = float_copy(product)
                 else:
                     part += product
-            part *= scale**2
+            part *= scale
+            part *= scale
             total = total + part
         return self.checked(total)
 
@@ -158,11 +163,14 @@ class Moments:
         block = self.take(np.arange(self.n))
         return self.checked(block @ block.T)
 
-    def checked(self, gram):
-        """``gram`` itself, if it holds no infinity."""
-        if not bool(namespace(gram).isfinite(gram).all()):
+    def checked(self, squares):
+        """``squares`` themselves, such as a Gram matrix, if they can be squared once more, as the measures do."""
+        largest = float(abs(squares).max())
+        if not largest < 1 / _LEAST_SQUARE:
             raise ValueError(f"Got {self.x.name} whose squares overflow, expected numbers of a sensible size.")
-        return gram
+        if 0 < largest < _LEAST_SQUARE:
+            raise ValueError(f"Got {self.x.name} whose squares vanish, expected numbers of a sensible size.")
+        return squares
 
     @cached_property
     def square_norms(self):
@@ -170,7 +178,7 @@ class Moments:
         out = np.empty(self.n)
         for rows, block in self.blocks():
             out[rows] = host(namespace(block).einsum("ij,ij->i", block, block))
-        return out
+        return self.checked(out)
 
     @cached_property
     def within(self):
@@ -195,31 +203,47 @@ class Moments:
     def principal(self, k=None, energy=1.0):
         """Rows along the first principal axes: ``(variances, rows)``, largest variance first.
 
-        At most ``k`` axes, and no more than it takes to keep the share ``energy`` of the variance; at least one.
+        At most ``k`` axes, and no more than it takes to keep the share ``energy`` of the variance; at least one. An
+        axis along which nothing varies is none, so that columns which repeat others, or say nothing, change nothing.
         """
         m = self.compact
         k = m.d if k is None else min(k, m.d)
-        values, vectors = m._axes(k)
+        values, vectors, rough = m._axes(k)
         values, vectors = host(values)[::-1][:k], namespace(vectors).flip(vectors, (1,))
+        k = max(1, int((values > _null(m.n, self.d) * values[0]).sum()))
         if energy < 1:
             total = float(namespace(vectors).diagonal(m.rough_gram).sum())
             k = min(k, 1 + int((np.cumsum(values) < (energy - 1e-12) * total).sum()))
-        rows = [block @ vectors[:, :k] for _, block in m.blocks()]
-        return values[:k] / self.n, namespace(vectors).concatenate(rows)
+        rows = namespace(vectors).concatenate([block @ vectors[:, :k] for _, block in m.blocks()])
+        if rough:
+            # Turned within the space that they span to where double precision finds the axes.
+            values, turned = eigh(rows.T @ rows)
+            values, rows = host(values)[::-1], rows @ namespace(turned).flip(turned, (1,))
+        return values[:k] / self.n, rows
 
     def _axes(self, k):
+        """Eigenvalues and eigenvectors of the Gram matrix, at least the ``k`` largest, and whether they are rough."""
         known = self.__dict__.get("_axes_known")
         if known is None or len(known[0]) < k:
-            known = self.__dict__["_axes_known"] = self._rough_axes(k) if k < self.d else eigh(self.gram, k)
+            rough = self._rough_axes(k) if self._large and k < self.d else None
+            known = self.__dict__["_axes_known"] = (*eigh(self.gram, k), False) if rough is None else (*rough, True)
         return known
 
     def _rough_axes(self, k):
+        """The axes from single precision; None where that misses them, as what is small beside the largest variance."""
         gram = self.rough_gram
         scale = float(abs(gram).max())
-        if not self._large or not scale > 0:
-            return eigh(gram, k)
+        if not scale > 0:
+            return None
         values, vectors = eigh(as_single(gram, scale), k)
-        return float_view(values) * scale, float_view(vectors)
+        if not float(values[0]) > _ROUGH * float(values[-1]):
+            return None
+        return float_view(values) * scale, namespace(vectors).linalg.qr(float_view(vectors))[0]
+
+
+def _null(n_rows, n_columns):
+    """Share of the largest variance that is no more than rounding."""
+    return max(n_rows, n_columns) * np.finfo(np.float64).eps
 
 
 class _Rotated(Moments):
@@ -227,7 +251,7 @@ class _Rotated(Moments):
 
     def __init__(self, wide):
         values, vectors = eigh(wide.kernel)
-        keep = values > max(wide.n, wide.d) * np.finfo(np.float64).eps * values[-1]
+        keep = values > _null(wide.n, wide.d) * values[-1]
         # Features that do not vary at all keep one column of zeros.
         keep[-1] = True
         roots = namespace(values).sqrt(namespace(values).clip(values[keep], 0, None))

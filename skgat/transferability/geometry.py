@@ -210,9 +210,9 @@ def lfc(features, labels, *, regression=False):
 
 def lfc_of(m, targets=None):
     """LFC from moments; with the labels unless ``targets`` are given."""
+    gram = m.kernel if m.n <= m.d else m.rough_gram
     # With K the products of centred rows and a = X m, the raw products are K + a 1' + 1 a' + m'm.
     offset = sum(float(((block @ m.mean) ** 2).sum()) for _, block in m.blocks())
-    gram = m.kernel if m.n <= m.d else m.rough_gram
     feature_squares = float((gram * gram).sum()) + 2 * m.n * offset
     if targets is None:
         counts = m.labels.counts.astype(np.float64)

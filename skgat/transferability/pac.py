@@ -100,7 +100,7 @@ def pactran_of(m, bound="dirichlet", alpha=1.0, n_components=None, random_state=
     check_choice(bound, "bound", _BOUNDS)
     check_positive(alpha, "alpha")
     if bound == "gaussian":
-        return -_gaussian(m, alpha)
+        return -float(_gaussian(m, alpha))
     if n_components is None:
         n_components = max(min(m.labels.n_classes, m.n // 5), m.n // 10, 1)
     check_count(n_components, "n_components")
@@ -213,7 +213,10 @@ def _gaussian(m, alpha):
     m = m.compact
     x = namespace(m.mean).concatenate([block for _, block in m.blocks()])
     reach = alpha * m.n
-    weights, bias, loss = fit_softmax(x, m.codes, m.labels.n_classes, 1 / reach, max_iter=500)
+    # In units of the features' own: the search starts with steps of about 1.
+    unit = np.sqrt(m.square_norms.mean() / m.ambient) or 1.0
+    x /= unit
+    weights, bias, loss = fit_softmax(x, m.codes, m.labels.n_classes, 1 / (reach * unit**2), max_iter=500)
     logits = host(x @ weights + bias)
     logits -= logits.max(axis=1, keepdims=True)
     posteriors = np.exp(logits)
