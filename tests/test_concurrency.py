@@ -8,6 +8,7 @@ import textwrap
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +187,43 @@ def test_nothing_global_changes(zoo, seen, as_ever, monkeypatch, dtype):
     finally:
         torch.set_default_dtype(torch.float32)
         torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [torch.no_grad, torch.inference_mode, partial(torch.autocast, "cpu"), partial(torch.device, "meta")],
+    ids=["no_grad", "inference_mode", "autocast", "default_device"],
+)
+def test_the_mode_of_the_caller_changes_nothing(seen, as_ever, mode):
+    encoded = MetadataEncoder().fit_transform(seen)
+    few = seen[["model", "dataset", "score"]]
+    gat = TransferabilityGAT(**SMALL).fit(few)
+    weights = gat.attention()
+    grown = gat.partial_fit(few).predict(few)
+    with mode():
+        for name, make in MAKERS.items():
+            found = make().fit(encoded, encoded["score"]).predict(encoded)
+            assert found.tobytes() == as_ever[name], name
+        again = TransferabilityGAT(**SMALL).fit(few)
+        assert_frame_equal(again.attention(), weights)
+        assert again.partial_fit(few).predict(few).tobytes() == grown.tobytes()
+
+
+@pytest.mark.parametrize("name", ["TransferabilityGAT", "GraphEmbedder"])
+def test_an_interrupt_while_gradients_come_back_leaves_them_on(seen, as_ever, monkeypatch, name):
+    """It may come at any moment, also when torch is about to put back what it records."""
+    put_back = torch.no_grad.__exit__
+
+    def interrupted(*args):
+        monkeypatch.setattr(torch.no_grad, "__exit__", put_back)
+        raise KeyboardInterrupt
+
+    encoded = MetadataEncoder().fit_transform(seen)
+    monkeypatch.setattr(torch.no_grad, "__exit__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        MAKERS[name]().fit(encoded, encoded["score"])
+    assert torch.is_grad_enabled()
+    assert MAKERS[name]().fit(encoded, encoded["score"]).predict(encoded).tobytes() == as_ever[name]
 
 
 class BrokenError(Exception):

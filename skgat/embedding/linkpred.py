@@ -12,7 +12,7 @@ import warnings
 import torch
 import torch.nn.functional as nnf
 
-from ..gat.runtime import as_tensor, fair_share, make_generator, one_thread, resolve_device, to_numpy
+from ..gat.runtime import as_tensor, fair_share, make_generator, one_thread, own_modes, resolve_device, to_numpy
 
 #: Shares of the links and of the nodes that a step hides.
 _HIDDEN_LINKS = 0.3
@@ -50,7 +50,7 @@ def train_network(kind, graph, features, n_components, n_negative, max_iter, lea
     losses : list of float
     """
     device = resolve_device(device)
-    with one_thread() if len(graph.weights) < _FEW_EDGES else fair_share():
+    with own_modes(device), one_thread() if len(graph.weights) < _FEW_EDGES else fair_share():
         return _Training(kind, graph, features, n_components, device, seed).run(n_negative, max_iter, learning_rate)
 
 

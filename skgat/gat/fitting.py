@@ -21,7 +21,7 @@ from .kernel import solve
 from .leftover import factors_of_rest, on_edges
 from .module import Inputs, make_network
 from .parts import fitting_layout
-from .runtime import as_tensor, fair_share, make_generator, one_thread, resolve_device, to_numpy
+from .runtime import as_tensor, fair_share, make_generator, one_thread, own_modes, resolve_device, to_numpy
 from .strengths import choose_strengths
 from .targets import TargetScale, fit_target, normal_scale
 from .trainer import Trainer
@@ -136,15 +136,17 @@ def train(estimator, task, seed, start, context, X, y):
     if estimator.kernel_weight:
         strengths = choose_strengths(task.graph, task.features, task.target, seed)
         kernel = solve(task.graph, task.features, task.target, strengths)
-    trainer = _trainer(estimator, task, folds, held_out, seed, start)
-    with _checkpoint(estimator, task, trainer, seed, start) as checkpoint:
-        with _threads(trainer.inputs):
-            _run_epochs(estimator, trainer, task, kernel, context, X, y, checkpoint)
-            trainer.restore_best()
-            predictions = to_numpy(trainer.predictions()).astype(np.float64)
-            trainer.finalize()
-            fitted = _fitted(trainer, task, kernel)
-        fitted |= _judge(estimator, task, folds, predictions, kernel, seed)
+    device = resolve_device(estimator.device)
+    with own_modes(device):
+        trainer = _trainer(estimator, task, folds, held_out, seed, start, device)
+        with _checkpoint(estimator, task, trainer, seed, start) as checkpoint:
+            with _threads(trainer.inputs):
+                _run_epochs(estimator, trainer, task, kernel, context, X, y, checkpoint)
+                trainer.restore_best()
+                predictions = to_numpy(trainer.predictions()).astype(np.float64)
+                trainer.finalize()
+                fitted = _fitted(trainer, task, kernel)
+            fitted |= _judge(estimator, task, folds, predictions, kernel, seed)
     if estimator.early_stopping:
         fitted["validation_scores_"] = trainer.scores
     return fitted
@@ -178,7 +180,7 @@ def _folds(estimator, task, held_out, seed):
     return folds
 
 
-def _trainer(estimator, task, folds, held_out, seed, start):
+def _trainer(estimator, task, folds, held_out, seed, start, device):
     return Trainer(
         task.graph,
         task.features,
@@ -187,7 +189,7 @@ def _trainer(estimator, task, folds, held_out, seed, start):
         task.config,
         task.settings,
         training_layout(fitting_layout(choose_layout, task.config), estimator.conv, seed),
-        resolve_device(estimator.device),
+        device,
         seed,
         weights=_matching(start, task.config, seed),
         validation=None if held_out is None else (held_out, task.target),
@@ -435,6 +437,7 @@ def _rebuild(estimator, graph):
     return network, Inputs(graph, task.features, task.near, edges, identity, "cpu"), task
 
 
+@own_modes("cpu")
 def refresh(estimator, graph):
     """The fitted attributes over a graph that has grown."""
     network, inputs, task = _rebuild(estimator, graph)
@@ -456,9 +459,10 @@ def refresh(estimator, graph):
 
 def attention_weights(estimator, graph):
     """Triples of the receivers' side, the layer and the weights of shape (n_heads of all members, n_edges)."""
-    network, inputs, task = _rebuild(estimator, graph)
-    target, visible = _all_visible(inputs.edges, task)
-    with _threads(inputs):
-        triples = list(network.attention(inputs, target, visible))
+    with own_modes("cpu"):
+        network, inputs, task = _rebuild(estimator, graph)
+        target, visible = _all_visible(inputs.edges, task)
+        with _threads(inputs):
+            triples = list(network.attention(inputs, target, visible))
     for side, layer, weights in triples:
         yield side, layer, to_numpy(weights).reshape(-1, graph.n_edges)

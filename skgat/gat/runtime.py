@@ -6,6 +6,7 @@ __all__ = [
     "fair_share",
     "make_generator",
     "one_thread",
+    "own_modes",
     "resolve_device",
     "settle_threads",
     "to_numpy",
@@ -13,7 +14,7 @@ __all__ = [
 
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import torch
@@ -61,6 +62,25 @@ def dropout(x, share, generator):
         return x
     drawn = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device)
     return x * drawn.ge_(share).div_(1.0 - share)
+
+
+@contextmanager
+def own_modes(device):
+    """Train as ever, in whatever mode of torch the caller is, and leave that mode as it was.
+
+    An interrupt may meet an inner change of the mode when it is about to be put back, and then only the outermost one
+    does so: without this, fits after it would find no gradients.
+    """
+    with ExitStack() as modes:
+        modes.enter_context(torch.inference_mode(False))
+        modes.enter_context(torch.enable_grad())
+        kind = torch.device(device).type
+        if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+            modes.enter_context(torch.autocast(kind, enabled=False))
+        # To name a default slows every operation down, so it is done only where the caller has.
+        if torch.get_default_device().type != "cpu":
+            modes.enter_context(torch.device("cpu"))
+        yield
 
 
 @contextmanager
