@@ -68,6 +68,7 @@ def test_lists_are_the_table(graph, heard_of, side, scores):
         assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.untraced
 @SIDES
 @SCORES
 def test_derivatives_are_differences(graph, heard_of, side, scores):

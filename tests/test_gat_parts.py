@@ -20,7 +20,7 @@ from skgat.records import read_pairs
 
 #: What is added up in another order differs by float32's rounding, which eight steps let grow.
 TOLERANCE = 1e-5
-COMMON = {"max_iter": 8, "hidden_dim": 8, "n_heads": 2, "kernel_weight": 0.0, "random_state": 3}
+COMMON = {"max_iter": 8, "hidden_dim": 8, "n_heads": 2, "kernel_weight": 0.0, "forest_weight": 0.0, "random_state": 3}
 CASES = {
     "default": {"n_estimators": 2},
     "mlp": {"decoder": "mlp", "n_estimators": 1, "early_stopping": True, "n_iter_no_change": 50},
@@ -176,6 +176,7 @@ class TestParts:
             assert_allclose(found.detach(), expected.detach(), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.untraced
 class TestDevices:
     def test_two_devices_do_not_meet(self):
         with PretendDevice() as there:
@@ -213,12 +214,13 @@ class TestDevices:
         compare(found, expected, frame)
 
 
+@pytest.mark.untraced
 class TestMemory:
     @staticmethod
     def peak(frame, **arguments):
         """Bytes on the device, of a fit in as many parts as there is room for."""
         with PretendDevice() as there:
-            fit(frame, device=AWAY, max_iter=1, forest_weight=0.0, **arguments)
+            fit(frame, device=AWAY, max_iter=1, **arguments)
         return there.memory.peak
 
     @staticmethod
