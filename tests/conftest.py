@@ -21,8 +21,8 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 #: trace these as well costs minutes and hides where that is not so.
 _OF_THE_WHOLE = {
     "test_architecture", "test_concurrency", "test_conformance", "test_determinism", "test_docs", "test_engines",
-    "test_faults", "test_fuzz", "test_fuzz_files", "test_headline", "test_leaks", "test_quality_benchmark",
-    "test_speed_benchmark", "test_stress", "test_supply",
+    "test_faults", "test_fuzz", "test_fuzz_files", "test_gat_learning", "test_headline", "test_leaks",
+    "test_quality_benchmark", "test_speed_benchmark", "test_stress", "test_supply",
 }  # fmt: skip
 
 

@@ -153,6 +153,23 @@ def test_plain_download(server, tmp_path, step):
     assert server.ranges == [None]
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"n_retries": -1}, "Got n_retries=-1, but expected an integer of at least 0"),
+        ({"n_retries": 1.5}, "Got n_retries=1.5, but expected an integer of at least 0"),
+        ({"delay": -0.1}, "Got delay=-0.1, but expected a number of seconds of at least 0"),
+        ({"timeout": 0}, "Got timeout=0, but expected a number of seconds of more than 0"),
+        ({"timeout": float("nan")}, "Got timeout=nan, but expected a number of seconds"),
+        ({"timeout": None}, "Got timeout=None, but expected a number of seconds"),
+    ],
+)
+def test_arguments_that_no_download_can_have_are_refused(server, tmp_path, options, said):
+    with pytest.raises(ValueError, match=said):
+        fetch(server, tmp_path, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_cut_connection_goes_on_where_it_stopped(server, tmp_path):
     server.start(ranged(cut=100_000), ranged(cut=50_000), ranged())
     assert fetch(server, tmp_path).read_bytes() == CONTENT

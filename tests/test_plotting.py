@@ -163,6 +163,25 @@ def test_ranking_is_what_recommend_returns(gat):
     assert "95 % interval relative to other models" in display.ax_.get_xlabel()
 
 
+def test_rankings_of_long_names_stay_within_the_figure():
+    """Side by side, with all that is written at them."""
+    names = [f"an organisation/a dataset with a long name {number}" for number in range(3)]
+    rows = [(name, rank, f"an organisation/a model with a name as long as that {rank}") for name in names
+            for rank in range(1, 5)]  # fmt: skip
+    ranking = pd.DataFrame(rows, columns=["dataset", "rank", "model"]).assign(
+        score=lambda frame: 1 - 0.1 * frame["rank"], std=0.1, ranking_std=0.05
+    )
+    display = RankingDisplay.from_predictions(ranking)
+    display.figure_.draw_without_rendering()
+    within = display.figure_.bbox
+    for ax in display.ax_:
+        for text in (ax.title, ax.xaxis.label, *ax.get_yticklabels()):
+            box = text.get_window_extent()
+            assert within.x0 <= box.x0, text
+            assert box.x1 <= within.x1, text
+        assert ax.get_window_extent().width > 2 * display.figure_.dpi
+
+
 def test_ranking_interval_of_a_frame():
     ranking = pd.DataFrame({"dataset": "x", "rank": [1, 2], "model": ["a", "b"], "score": [2.0, 1], "std": [0.5, 1]})
     display = RankingDisplay.from_predictions(ranking, interval=0.5)
@@ -237,6 +256,8 @@ def test_embedding_colours():
     np.testing.assert_allclose(grouped.points_[1].get_offsets(), grouped.coordinates[groups.to_numpy() == "1"])
     flags = EmbeddingDisplay.from_predictions(table, color=[True] * 39 + [None])
     assert texts(flags.ax_.get_legend().get_texts()) == ["True", "(none)"]
+    hidden = EmbeddingDisplay.from_predictions(table, color=["_old"] * 39 + ["new"])
+    assert [text.strip() for text in texts(hidden.ax_.get_legend().get_texts())] == ["_old", "new"]
 
 
 def test_embedding_by_tsne_depends_on_the_seed_alone(gat):
@@ -255,6 +276,11 @@ def test_embedding_of_one_column_lies_on_a_line():
     display = EmbeddingDisplay.from_predictions(np.arange(4.0)[:, None])
     assert (display.coordinates.iloc[:, 1] == 0).all()
     np.testing.assert_allclose(np.abs(np.diff(display.coordinates.iloc[:, 0])), 1)
+
+
+def test_embeddings_that_do_not_vary_have_no_share_of_the_variance():
+    display = EmbeddingDisplay.from_predictions(np.ones((5, 3)))
+    assert display.ax_.get_xlabel() == "component 1 (0% of the variance)"
 
 
 def test_labels_cover_neither_each_other_nor_points():
@@ -439,6 +465,16 @@ def test_measures_are_judged_by_weighted_kendall():
     width = np.diff([segment[:, 0] for segment in segments], axis=1).ravel()
     np.testing.assert_allclose(width, 2 * display.quality[names].std() / np.sqrt(6))
     assert "mean of 6 datasets" in display.ax_.get_xlabel()
+
+
+def test_measures_of_the_same_name_are_both_there():
+    records = measured().assign(good=lambda frame: -frame["score"])
+    names = ["pair__good", "pair__poor", "good", "good"]
+    display = MeasuresDisplay.from_predictions(records, measures=names, references=["good"])
+    assert list(display.quality) == ["pair__good", "poor", "good"]
+    assert (display.quality["pair__good"] > 0).all()
+    assert (display.quality["good"] < 0).all()
+    assert display.references == ("good",)
 
 
 def test_measures_as_scatter():

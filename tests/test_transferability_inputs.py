@@ -85,8 +85,9 @@ def test_scores_are_finite_floats_and_see_a_signal(measure):
         lambda y: y + 0.5,
         lambda y: y.astype(np.uint8)[:, None],
         lambda y: np.array([1, "x", (2, 3), 4.5], dtype=object)[y],
+        lambda y: [[1, "1", 2.5, b"1"][label] for label in y],
     ],
-    ids=["gaps", "str", "object", "half", "uint8 column", "mixed"],
+    ids=["gaps", "str", "object", "half", "uint8 column", "mixed", "list of mixed"],
 )
 def test_names_of_labels_do_not_matter(measure, rename):
     X, y = inputs(measure)
@@ -238,6 +239,7 @@ def test_what_is_on_a_device_is_computed_there(measure, labels_too, pretended):
         (lambda X, y: (X, pd.Series(y).astype("string").where(y != 1)), "labels with 60 missing"),
         (lambda X, y: (X, pd.Series(np.where(y == 1, pd.NA, y.astype(str)))), "labels with 60 missing"),
         (lambda X, y: (X, np.ma.masked_equal(y, 1)), "labels with 60 missing"),
+        (lambda X, y: (X, [np.nan if label == 1 else str(label) for label in y]), "labels with 60 missing"),
         (lambda X, y: (X, np.ma.masked_equal(y[:, None], 1)), "labels with 60 missing"),
         (lambda X, y: (X, np.random.default_rng(0).normal(size=len(y))), "look continuous"),
         (lambda X, y: (np.where(X > 2, np.nan, X), y), "NaN or infinite values, expected finite numbers"),

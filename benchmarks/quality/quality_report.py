@@ -3,7 +3,6 @@
 __all__ = ["render", "write"]
 
 import datetime
-import os
 import subprocess
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from quality_contestants import CONTESTANTS, OURS
 from quality_scores import METRICS, summary
 from quality_splits import KNOWN_RESULTS, MATRICES, SCENARIOS, load_matrix
 from quality_targets import TARGETS
+
+from skgat._files import replace_file
 
 _COMPARED = ("pearson", "spearman", "weighted_kendall", "rmse")
 _ABLATED = ("pearson", "weighted_kendall", "rmse")
@@ -74,9 +75,7 @@ def write(board, path):
     """Render, and replace the file when all is there."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(render(board), encoding="utf-8")
-    os.replace(temporary, path)
+    replace_file(path, render(board).encode())
 
 
 def render(board):

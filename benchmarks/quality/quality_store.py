@@ -3,6 +3,7 @@
 __all__ = ["Job", "Store", "run_job"]
 
 import hashlib
+import io
 import json
 import os
 import platform
@@ -22,6 +23,8 @@ from quality_scores import evaluate
 from quality_sources import code_of
 from quality_splits import SCENARIOS, load_matrix, splits_of
 from sklearn.pipeline import Pipeline
+
+from skgat._files import replace_file
 
 _LIBRARIES = ("numpy", "pandas", "scipy", "scikit-learn", "torch", "torch-geometric", "lightgbm", "xgboost")
 
@@ -73,7 +76,7 @@ class Store:
         if result["metrics"] != _metrics_version():
             result["figures"] = self.figures(job, self.predictions(job))
             result["metrics"] = _metrics_version()
-            self._write_json(path, result)
+            replace_file(path, json.dumps(result).encode())
         return result
 
     def predictions(self, job):
@@ -93,10 +96,9 @@ class Store:
         """Keep a result: first the predictions, then, when they are there, the figures."""
         path = self.path(job)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.npy.tmp")
-        with open(temporary, "wb") as file:
-            np.save(file, predictions)
-        os.replace(temporary, path.with_suffix(".npy"))
+        array = io.BytesIO()
+        np.save(array, predictions)
+        replace_file(path.with_suffix(".npy"), array.getvalue())
         figures = self.figures(job, predictions)
         result = {
             "key": self.key(job),
@@ -105,13 +107,7 @@ class Store:
             "machine": machine(),
             "figures": figures,
         }
-        self._write_json(path, result)
-
-    @staticmethod
-    def _write_json(path, result):
-        temporary = path.with_suffix(f".{os.getpid()}.json.tmp")
-        temporary.write_text(json.dumps(result), encoding="utf-8")
-        os.replace(temporary, path)
+        replace_file(path, json.dumps(result).encode())
 
 
 def contestant_of(job):

@@ -16,6 +16,7 @@ import sys
 import time
 import urllib.request
 from contextlib import ExitStack, contextmanager
+from numbers import Integral, Real
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 
@@ -59,6 +60,11 @@ def download(url, path, *, sha256, n_retries=3, delay=1.0, timeout=30.0, progres
     DownloadError
         The file could not be fetched or stored, or what came is not the file that was asked for.
     """
+    if not isinstance(n_retries, Integral) or n_retries < 0:
+        raise ValueError(f"Got n_retries={n_retries!r}, but expected an integer of at least 0.")
+    for name, value, least in (("delay", delay, "at least 0"), ("timeout", timeout, "more than 0")):
+        if not isinstance(value, Real) or not (value > 0 or (value == 0 and name == "delay")):
+            raise ValueError(f"Got {name}={value!r}, but expected a number of seconds of {least}.")
     path = Path(path)
     part = path.with_name(f"{path.name}.part")
     line = _ProgressLine(path.name, progress)

@@ -64,8 +64,9 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
     similarity : frame, default=None
         With ``n_neighbors``: a square table that says how similar datasets are, in any units (pass distances negated),
         where their features would say it otherwise. The ids are the names of its columns, and its index (of a pandas
-        frame) or its first column. It has a row for every dataset of ``fit``; an unknown dataset that has a row hears
-        from the datasets which that row favours. A missing value is no similarity. The regression does not read it.
+        frame) or its first column. It has a row for every dataset of ``fit``, and of ``partial_fit`` (a larger table
+        can be set before); an unknown dataset that has a row hears from the datasets which that row favours. A missing
+        value is no similarity. The regression does not read it.
     dropout : float, default=0.1
         Share of the node states that is dropped before the decoder in training.
     feature_dropout : float or "auto", default="auto"
@@ -121,11 +122,12 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         regression have the rest. ``"auto"`` learns it from models that were held out of training; it also lets trees
         have shares, learned in the same way, in predictions for known models: others between known models and known
         datasets, and the same where a model has few records or the dataset is none of those known. How many records a
-        leaf needs is learned from models that trees did not hear of.
+        leaf needs is learned from models that trees did not hear of. With fewer than 20 records there are no trees.
     factor_weight : float or "auto", default="auto"
         How much of what the kernel regression leaves over is completed by a table of low rank, from 0 to 1, for known
         models on known datasets: there results tell more than metadata do. ``"auto"`` learns it from pairs that were
-        held out of training. Without the regression (``kernel_weight=0``) there is nothing to complete.
+        held out of training. Without the regression (``kernel_weight=0``) there is nothing to complete, nor is it with
+        fewer than 20 records.
     conv : {"bipartite", "gatconv"}, default="bipartite"
         The attention layer: ours, or the one of the SCG4Trf paper (see :mod:`skgat.presets`).
     additive : bool, default=True

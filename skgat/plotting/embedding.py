@@ -187,7 +187,9 @@ class EmbeddingDisplay:
         drawn = []
         for name, color, marker in zip(names, palette(self.ax_), MARKERS, strict=False):
             rows = (groups == name).to_numpy()
-            drawn.append(self.ax_.scatter(x[rows], y[rows], s=size, color=color, marker=marker, label=shorten(name)))
+            # Legends leave out what begins with an underscore.
+            label = shorten(f" {name}" if name.startswith("_") else name)
+            drawn.append(self.ax_.scatter(x[rows], y[rows], s=size, color=color, marker=marker, label=label))
         title = None if self.color.name is None else str(self.color.name)
         legend_beside(self.ax_, title=title)
         return drawn
@@ -195,13 +197,14 @@ class EmbeddingDisplay:
 
 def _pca(values):
     pca = PCA(2, svd_solver="full") if min(values.shape) > 1 else PCA(1)
-    points = pca.fit_transform(values)
-    shares = [
-        f"component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(pca.explained_variance_ratio_)
-    ]
+    with np.errstate(invalid="ignore"):
+        points = pca.fit_transform(values)
+    # Where nothing varies, a component has no share of it.
+    shares = np.nan_to_num(pca.explained_variance_ratio_)
+    names = [f"component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares)]
     if points.shape[1] == 1:
-        return np.column_stack([points, np.zeros(len(points))]), [*shares, ""]
-    return points, shares
+        return np.column_stack([points, np.zeros(len(points))]), [*names, ""]
+    return points, names
 
 
 def _tsne(values, random_state):

@@ -2,6 +2,8 @@
 
 __all__ = ["MeasuresDisplay"]
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 
@@ -90,7 +92,7 @@ class MeasuresDisplay:
         given = column_names(records)
         if measures is None:
             measures = [name for name in given if str(name).startswith(_PREFIX) and name not in references]
-        columns = [*measures, *references]
+        columns = list(dict.fromkeys([*measures, *references]))
         for name in (dataset, target, *columns):
             if name not in given:
                 raise ValueError(f"records has no column {name!r}; its columns are {given[:8]}.")
@@ -99,10 +101,11 @@ class MeasuresDisplay:
         plain = as_pandas(records, "records", columns=[dataset, target, *columns])
         ids, codes = id_codes(check_ids(plain[dataset], f"Column {dataset!r}", "dataset"))
         score = plain[target].to_numpy(dtype=np.float64)
-        values = {str(name).removeprefix(_PREFIX): plain[name].to_numpy(dtype=np.float64) for name in columns}
+        short = _short_names(columns)
+        values = {short[name]: plain[name].to_numpy(dtype=np.float64) for name in columns}
         quality = pd.DataFrame({name: _quality(score, value, codes, len(ids)) for name, value in values.items()}, ids)
         points = pd.concat([_standardised(name, score, value, codes) for name, value in values.items()])
-        references = tuple(str(name).removeprefix(_PREFIX) for name in references)
+        references = tuple(short[name] for name in references)
         return cls(quality=quality, points=points, references=references).plot(ax, **plot_kwargs)
 
     def plot(self, ax=None, *, kind="bar"):
@@ -173,6 +176,13 @@ class MeasuresDisplay:
             if place >= len(names) - n_columns:
                 panel.set_xlabel("measure (std. dev.)")
         self.figure_.suptitle("weighted Kendall of each measure (axes standardised within datasets)", fontsize="medium")
+
+
+def _short_names(columns):
+    """Names without the prefix of pair features, where that leaves them distinct."""
+    bare = {name: str(name).removeprefix(_PREFIX) for name in columns}
+    often = Counter(bare.values())
+    return {name: short if often[short] == 1 else str(name) for name, short in bare.items()}
 
 
 def _quality(score, value, codes, n_datasets):

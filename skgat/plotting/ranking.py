@@ -14,6 +14,9 @@ from ._labels import shorten
 
 _COLUMNS = ("dataset", "rank", "model", "score")
 
+#: In narrow panels the names of more letters than this have a line of the title to themselves.
+_LONG_NAME = 16
+
 
 class RankingDisplay:
     """The recommended models of one or more datasets, best at the top, each with the interval of its score.
@@ -138,16 +141,21 @@ class RankingDisplay:
         parts = dict(iter(self.ranking.groupby("dataset", sort=False)))
         most = max(len(part) for part in parts.values())
         n_columns = balanced(len(parts), 3)
-        size = (6.0 if n_columns == 1 else 4.2, np.clip(1.2 + 0.28 * most, 2.2, 9))
+        narrow = n_columns > 1
+        # Long names take room beside the points, not of that for them.
+        letters = max(len(shorten(model)) for model in self.ranking["model"])
+        width = 4.2 + 0.075 * max(letters - 15, 0) if narrow else 6.0
+        size = (width, np.clip(1.2 + 0.28 * most, 2.2, 9))
         self.figure_, axes = panels("RankingDisplay.plot", ax, len(parts), n_columns, size)
         self.points_ = [
-            self._draw(panel, name, part, interval) for panel, (name, part) in zip(axes, parts.items(), strict=True)
+            self._draw(panel, name, part, interval, narrow)
+            for panel, (name, part) in zip(axes, parts.items(), strict=True)
         ]
         self.ax_ = axes[0] if len(parts) == 1 else axes
         return self
 
     @staticmethod
-    def _draw(ax, name, part, interval):
+    def _draw(ax, name, part, interval, narrow):
         part = part.sort_values("rank")
         places = np.arange(len(part))
         column = next((name for name in ("ranking_std", "std") if name in part), None)
@@ -166,7 +174,9 @@ class RankingDisplay:
         ax.set_yticks(places, labels)
         ax.set_ylim(len(part) - 0.5, -0.5)
         ax.grid(axis="x", alpha=0.3)
-        ax.set_title(f"best models for {shorten(name)}", fontsize="medium")
-        of_what = " relative to other models" if column == "ranking_std" else ""
+        gap = "\n" if narrow and len(str(name)) > _LONG_NAME else " "
+        ax.set_title(f"best models for{gap}{shorten(name)}", fontsize="medium")
+        gap = "\n" if narrow else " "
+        of_what = f"{gap}relative to other models" if column == "ranking_std" else ""
         ax.set_xlabel("predicted score" + (f"\n({100 * interval:g} % interval{of_what})" if shown else ""))
         return points

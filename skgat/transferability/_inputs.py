@@ -97,6 +97,10 @@ def _column(labels, n_rows, name):
     if labels is None:
         raise ValueError(f"Got {name}=None, but expected one label a row.")
     values = host(labels)
+    of_text = values.dtype.kind in "US" and isinstance(labels, list | tuple)
+    if of_text and not all(isinstance(label, str | bytes) for label in labels):
+        # Made text of, 1 would be "1", and what is missing a class of its own.
+        values = np.fromiter(labels, dtype=object, count=len(labels))
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1:
