@@ -38,7 +38,8 @@ def gbc(features, labels, *, covariance="spherical", n_dims=64):
     -----
     Pándy et al., "Transferability Estimation Using Bhattacharyya Class Separability", CVPR 2022. As in the authors'
     code no variance along an axis is taken to be less than 1e-4, so classes of one row are allowed, and the score
-    depends on the scale of the features. Full covariances are not offered: in 64 dimensions their determinants
+    depends on the scale of the features. As there, the axes are as many as ``n_dims``, rows and columns allow, also
+    where features vary along fewer. Full covariances are not offered: in 64 dimensions their determinants
     underflow.
 
     Examples
@@ -54,14 +55,17 @@ def gbc_of(m, covariance="spherical", n_dims=64):
     """GBC from moments."""
     check_choice(covariance, "covariance", ("spherical", "diag"))
     if n_dims is None:
-        x = namespace(m.mean).concatenate([block for _, block in m.blocks()])
+        x, n_axes = namespace(m.mean).concatenate([block for _, block in m.blocks()]), m.d
     else:
         check_count(n_dims, "n_dims")
-        x = m.principal(n_dims)[1]
+        x, n_axes = m.principal(n_dims)[1], min(n_dims, m.n, m.d)
     counts = m.labels.counts[:, None]
     means = host(class_sums(x, m.codes, m.labels.n_classes)) / counts
     squares = host(class_sums(x * x, m.codes, m.labels.n_classes)) / counts
-    variances = np.maximum(squares - means**2, _VARIANCE_FLOOR)
+    # An axis along which nothing varies is an axis of the Gaussians all the same.
+    flat = ((0, 0), (0, n_axes - means.shape[1]))
+    variances = np.pad(np.maximum(squares - means**2, _VARIANCE_FLOOR), flat, constant_values=_VARIANCE_FLOOR)
+    means = np.pad(means, flat)
     overlap = _spherical_overlap if covariance == "spherical" else _diagonal_overlap
     # Twice each pair of classes, once in either order.
     return -2 * overlap(means, variances)
