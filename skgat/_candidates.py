@@ -71,16 +71,18 @@ def rank_candidates(recommender, datasets, models, context, request):
     context = None if context is None else _read_context(context, knowledge)
     datasets = read_entities(datasets, "dataset", knowledge, name_unnamed(knowledge, context))
     if context is not None:
-        datasets = _described(datasets, context, knowledge)
+        datasets = _described(datasets, "dataset", context, knowledge)
     if models is None and context is None:
         models = _shortlist(knowledge, datasets, request)
     models = _read_models(models, knowledge)
+    if context is not None:
+        models = _described(models, "model", context, knowledge)
     if request.k is not None and request.k > len(models):
         raise ValueError(
             f"Got k={request.k}, but there are only {len(models)} candidate models; pass a smaller k, or k=None for "
             "all of them."
         )
-    regressor = knowledge.regressor if context is None else _taught(knowledge, context, datasets)
+    regressor = knowledge.regressor if context is None else _taught(knowledge, context, models, datasets)
     pairs = pair_up(datasets, models, knowledge)
     mean, std, doubt = _predict(knowledge, regressor, pairs, request)
     known = _known(datasets, models, knowledge, context) if request.exclude_known else np.zeros(len(mean), dtype=bool)
@@ -153,35 +155,49 @@ def _read_context(context, knowledge):
     return frame
 
 
-def _described(datasets, context, knowledge):
-    """The datasets with what their records in the context say of them, where the caller said nothing."""
-    roles = knowledge.columns or {}
-    columns = [
-        column
-        for column in context.columns
-        if roles.get(column) == "dataset" and column not in datasets.metadata.columns
-    ]
-    if not columns:
-        return datasets
-    told = context.drop_duplicates(knowledge.names["dataset"])
-    row = lookup_ids(as_ids(told[knowledge.names["dataset"]]), datasets.ids)
-    found = told[columns].reset_index(drop=True).reindex(np.where(row < 0, len(told), row)).reset_index(drop=True)
-    metadata = pd.concat([datasets.metadata.reset_index(drop=True), found], axis=1)
-    return Entities(datasets.ids, metadata)
+def _described(entities, role, context, knowledge):
+    """Datasets or models with what their records in the context say of them, where the caller said nothing.
+
+    Of a column the first record that has a value decides, as in the encoder. What is known of models is known already.
+    """
+    roles, key = knowledge.columns or {}, knowledge.names[role]
+    metadata = entities.metadata.reset_index(drop=True)
+    known = knowledge.ids[role] if role == "model" else None
+    asked = np.ones(len(entities), dtype=bool) if known is None else lookup_ids(known, entities.ids) < 0
+    for column in context.columns:
+        if roles.get(column) != role:
+            continue
+        told = context.loc[context[column].notna(), [key, column]].drop_duplicates(key)
+        row = np.where(asked, lookup_ids(as_ids(told[key]), entities.ids), -1)
+        if (row >= 0).any():
+            values = told[column].reset_index(drop=True).reindex(np.where(row < 0, len(told), row))
+            metadata[column] = _filled(metadata, column, values.reset_index(drop=True))
+    return Entities(entities.ids, metadata)
+
+
+def _filled(frame, column, values):
+    """A column of a frame with values in the place of what is missing; the values, where there is no such column."""
+    if column not in frame.columns:
+        return values
+    given = frame[column]
+    missing = given.isna()
+    return given.astype(object).where(~missing, values).infer_objects() if missing.any() else given
 
 
 _MEANINGS = {"model": "model ids", "dataset": "dataset ids", "target": "scores"}
 
 
-def _taught(knowledge, context, datasets):
+def _taught(knowledge, context, models, datasets):
     """A copy of the regressor that has taken in the context."""
     names = knowledge.names
     records = context.drop(columns=names["target"])
-    row = lookup_ids(datasets.ids, as_ids(records[names["dataset"]]))
-    for column in datasets.metadata.columns.difference(records.columns, sort=False):
-        # The caller described the dataset once; its records need not repeat it.
-        values = datasets.metadata[column].reset_index(drop=True)
-        records[column] = values.reindex(row).to_numpy()
+    for role, entities in (("model", models), ("dataset", datasets)):
+        row = lookup_ids(entities.ids, as_ids(records[names[role]]))
+        row = np.where(row < 0, len(entities), row)
+        for column in entities.metadata.columns:
+            # The caller described it once; its records need not repeat it.
+            values = entities.metadata[column].reset_index(drop=True).reindex(row).reset_index(drop=True)
+            records[column] = _filled(records, column, values)
     ids = (as_ids(records[names[role]]) for role in ("model", "dataset"))
     scores = finite_scores(context[names["target"]], names["target"], *ids)
     regressor = copy.deepcopy(knowledge.regressor)

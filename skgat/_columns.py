@@ -100,7 +100,11 @@ def _labels(value, mark):
         value = [part.strip("[](){}'\" \t\n") for part in value.split(mark)]
     elif not isinstance(value, list | tuple | set | frozenset | np.ndarray):
         value = [value]
-    return [label for label in (_label(part) for part in value if part is not None) if label]
+    return [label for label in (_label(part) for part in value if not _is_missing(part)) if label]
+
+
+def _is_missing(part):
+    return part is None or part is pd.NA or part is pd.NaT or (isinstance(part, Real) and part != part)
 
 
 def _as_numbers(column, what, name):

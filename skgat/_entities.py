@@ -56,7 +56,7 @@ def read_entities(given, role, knowledge, unnamed):
     elif is_frame(given):
         frame = as_pandas(given, f"{role}s")
     else:
-        ids = _listed_ids(given)
+        ids = _listed_ids(given, knowledge.ids[role])
         return _checked(ids, pd.DataFrame(index=range(len(ids))), role)
     column = knowledge.names[role]
     if column in frame.columns:
@@ -72,10 +72,12 @@ def read_entities(given, role, knowledge, unnamed):
     return _checked(ids, _rename(frame, role, knowledge).reset_index(drop=True), role)
 
 
-def _listed_ids(given):
-    if not pd.api.types.is_list_like(given):
-        given = [given]
-    return as_ids(given)
+def _listed_ids(given, known):
+    alone = not pd.api.types.is_list_like(given)
+    if isinstance(given, tuple) and known is not None:
+        # A tuple may be an id itself.
+        alone = any(isinstance(id_, tuple) and id_ == given for id_ in known)
+    return as_ids([given] if alone else given)
 
 
 def _checked(ids, metadata, role):

@@ -114,13 +114,21 @@ def _steps(estimator):
     if hasattr(estimator, "best_estimator_"):
         return _steps(estimator.best_estimator_)
     if isinstance(estimator, Pipeline):
-        steps = [step for _, step in estimator.steps if step is not None and step != "passthrough"]
-        return [*steps[:-1], *_steps(steps[-1])]
+        return [*_transformers(estimator.steps[:-1]), *_steps(estimator.steps[-1][1])]
     if not hasattr(estimator, "predict"):
         raise TypeError(
             f"recommender must be a fitted regressor, a Pipeline or a search over one; got {type(estimator).__name__}."
         )
     return [estimator]
+
+
+def _transformers(named):
+    """Steps that only transform, with those of pipelines among them in their place."""
+    for _, step in named:
+        if isinstance(step, Pipeline):
+            yield from _transformers(step.steps)
+        elif step is not None and step != "passthrough":
+            yield step
 
 
 def _names_records(step):

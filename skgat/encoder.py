@@ -60,7 +60,7 @@ class MetadataEncoder(
         The most columns that a multilabel or text column becomes. A larger vocabulary is projected by a truncated
         singular value decomposition.
     min_frequency : int or float, default=None
-        Categories that fewer ids have (a float: than this share of the ids) are put together as one.
+        Categories that fewer ids have (a float: than this share of the ids that have a value) are put together as one.
     output : {"records", "features"}, default="records"
         ``"records"``: the two id columns, the encoded columns, and the target where the input has it.
         ``"features"``: the encoded columns alone, for any regressor of scikit-learn.

@@ -114,7 +114,7 @@ def _check_enough(n_splits, n_ids, role):
 
 
 def _deal(codes, n_folds, rng):
-    """Give each id a fold: the number of ids differs by one at most, the number of rows as little as that allows."""
+    """Give each id a fold: the number of ids differs by one at most, and the number of rows little."""
     n_rows = np.bincount(codes)
     order = np.arange(len(n_rows)) if rng is None else rng.permutation(len(n_rows))
     order = order[np.argsort(-n_rows[order], kind="stable")]
@@ -215,7 +215,7 @@ class _LeaveOneKindOut(_Leave):
 class LeaveDatasetsOut(_LeaveOneKindOut):
     """Hold out whole datasets: how good is the ranking for a dataset without any result?
 
-    The folds differ by one dataset at most, and in their rows as little as that allows.
+    The folds differ by one dataset at most, and little in their rows.
 
     Parameters
     ----------
@@ -253,7 +253,7 @@ class LeaveDatasetsOut(_LeaveOneKindOut):
 class LeaveModelsOut(_LeaveOneKindOut):
     """Hold out whole models: where would a model that nobody has fine-tuned yet stand?
 
-    The folds differ by one model at most, and in their rows as little as that allows.
+    The folds differ by one model at most, and little in their rows.
 
     Parameters
     ----------

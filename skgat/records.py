@@ -97,7 +97,7 @@ def read_pairs(estimator, X, y=None, sample_weight=None, *, reset, scores=False,
         frame = pd.DataFrame(np.asarray(X), columns=estimator.feature_names_in_)
         flags = {"reset": False, "scores": scores, "numeric": numeric, "missing": missing}
         return read_pairs(estimator, frame.infer_objects(), y, sample_weight, **flags)
-    return _read_positions(estimator, X, y, sample_weight, reset, scores)
+    return _read_positions(estimator, X, y, sample_weight, reset, scores, missing)
 
 
 def _fitted_on_records(estimator):
@@ -134,8 +134,9 @@ def _listed(names, most=8):
     return f"[{shown}{', ...' if len(names) > most else ''}]"
 
 
-def _read_positions(estimator, X, y, sample_weight, reset, scores):
+def _read_positions(estimator, X, y, sample_weight, reset, scores, missing):
     checks = {"dtype": np.float64, "reset": reset, "ensure_min_features": 2 if reset else 1}
+    checks["ensure_all_finite"] = "allow-nan" if missing else True
     if scores:
         if y is None:
             raise ValueError(
@@ -145,10 +146,13 @@ def _read_positions(estimator, X, y, sample_weight, reset, scores):
         X, y = validate_data(estimator, X, y, y_numeric=True, **checks)
     else:
         X = validate_data(estimator, X, **checks)
+    for place, role in enumerate(("model", "dataset")):
+        if np.isnan(X[:, place]).any():
+            raise ValueError(f"Column {place} of X has a missing {role} id (NaN); every record needs a {role} id.")
     features = pd.DataFrame(X[:, 2:], columns=[f"pair__x{i}" for i in range(2, X.shape[1])])
     for column in features.columns:
-        _sized(column, features[column].to_numpy())
-    y = _sized(estimator.target, np.asarray(y, dtype=np.float64)) if scores else None
+        _sized(f"Column {column!r}", features[column].to_numpy())
+    y = _sized(f"Column {estimator.target!r}", np.asarray(y, dtype=np.float64)) if scores else None
     return Pairs(X[:, 0], X[:, 1], y, _weights(sample_weight, len(X)), features, named=False)
 
 
@@ -199,13 +203,13 @@ def _scores(estimator, y, given, ids):
     if y is not None:
         y = check_y(y, y_numeric=True, estimator=estimator)
         check_consistent_length(ids[0], y)
-        return _sized(estimator.target, np.asarray(y, dtype=np.float64))
+        return _sized(f"Column {estimator.target!r}", np.asarray(y, dtype=np.float64))
     if given is None:
         raise ValueError(
             f"X has no target column {estimator.target!r} and y is None; pass the scores as y, or name the column "
             "that holds them with target=."
         )
-    return _sized(estimator.target, finite_scores(given, estimator.target, *ids))
+    return _sized(f"Column {estimator.target!r}", finite_scores(given, estimator.target, *ids))
 
 
 def finite_scores(given, target, models, datasets):
@@ -241,13 +245,13 @@ def _check_numbers(estimator, frame):
                 f"Column {column!r} holds NaN or infinite values, but {name} takes finite numbers only. "
                 f"A MetadataEncoder before it imputes them: make_pipeline(MetadataEncoder(), {name}())."
             )
-        _sized(column, values)
+        _sized(f"Column {column!r}", values)
 
 
-def _sized(column, values):
-    largest = max(float(values.max()), float(values.min()), key=abs)
+def _sized(what, values):
+    largest = max((float(end(values, initial=0.0)) for end in (np.fmax.reduce, np.fmin.reduce)), key=abs)
     if abs(largest) > LARGEST:
-        raise ValueError(f"Column {column!r} holds {largest:g}, but expected numbers of at most {LARGEST:g} in size.")
+        raise ValueError(f"{what} holds {largest:g}, but expected numbers of at most {LARGEST:g} in size.")
     return values
 
 
@@ -263,7 +267,7 @@ def _weights(sample_weight, n_records):
         raise ValueError("sample_weight must not be negative.")
     if not weights.any():
         raise ValueError("sample_weight must contain at least one non-zero number; all weights are zero.")
-    return weights
+    return _sized("sample_weight", weights)
 
 
 def _prefix_role(name):
@@ -386,6 +390,11 @@ def _read_scores(scores, model, dataset, target):
     """The long form of the scores: the ids, finite scores and what else was beside them."""
     table = _keyed_table(scores, "scores", [model, dataset])
     if dataset not in table.columns and target not in table.columns:
+        if isinstance(scores, pd.DataFrame):
+            rows, columns = scores.index.name, scores.columns.name
+            if (rows == dataset or columns == model) and rows != model and columns != dataset:
+                # By its own words it lies on its side.
+                scores, table = scores.T, _keyed_table(scores.T, "scores", [model, dataset])
         table = _unpivot(table, scores, model, dataset, target)
     _require(table, "scores", {model: "the model ids", dataset: "the dataset ids", target: "the scores"})
     if not len(table):

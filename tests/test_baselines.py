@@ -138,3 +138,12 @@ def test_duplicates_are_averaged_or_refused():
 def test_bad_input(frame, params, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         BiasRegressor(**params).fit(frame)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-30, 1e-20, 1e20, 1e140])
+def test_effects_do_not_depend_on_the_unit_of_the_scores(unit):
+    rng = np.random.default_rng(0)
+    models, datasets = np.nonzero(rng.random((10, 8)) < 0.5)
+    records = pd.DataFrame({"model": models, "dataset": datasets, "score": rng.normal(size=len(models))})
+    found = BiasRegressor().fit(records.assign(score=unit * records["score"])).predict(records)
+    np.testing.assert_allclose(found / unit, BiasRegressor().fit(records).predict(records), rtol=0, atol=1e-12)

@@ -602,3 +602,16 @@ def test_a_fit_is_one_task_without_steps():
     frame = pd.DataFrame({"model": ["vit", "rn18"], "dataset": ["pets", "pets"], "model__size": [1.0, 2.0]})
     MetadataEncoder().set_callbacks(listener).fit(frame)
     assert listener.heard == [("begins", "fit", 0), ("ends", "fit", 0)]
+
+
+def test_missing_values_in_arrays_are_imputed_as_in_frames():
+    X = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, np.nan], [0.0, 1.0, 3.0]])
+    frame = pd.DataFrame({"model": X[:, 0], "dataset": X[:, 1], "pair__x2": X[:, 2]})
+    expected = MetadataEncoder().fit_transform(frame)
+    np.testing.assert_array_equal(MetadataEncoder().fit_transform(X), expected.to_numpy(dtype=np.float64))
+
+
+@pytest.mark.parametrize("missing", [np.nan, None, pd.NA, pd.NaT])
+def test_what_is_missing_in_a_list_is_no_label(missing):
+    frame = pd.DataFrame({"model": ["a", "b"], "dataset": "x", "model__t": [["u", missing], ["v", "u"]]})
+    assert list(MetadataEncoder().fit(frame).get_feature_names_out()[2:]) == ["model__t_u", "model__t_v"]

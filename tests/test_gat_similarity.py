@@ -122,3 +122,12 @@ def test_bad_tables_are_refused(two_kinds):
         TransferabilityGAT(similarity=np.eye(16), **SMALL).fit(known)
     with pytest.raises(ValueError, match="Got similarity with n_neighbors=0"):
         TransferabilityGAT(**SMALL | {"similarity": similarity(SEEN), "n_neighbors": 0}).fit(known)
+
+
+def test_new_records_leave_the_number_of_neighbors_as_it_was_in_the_fit(two_kinds):
+    seen, _ = two_kinds
+    described = seen.assign(dataset__kind=seen["dataset"].str.startswith("left").astype(float))
+    few = SMALL | {"max_iter": 5}
+    expected = TransferabilityGAT(**few).fit(described).partial_fit(described.iloc[:1]).predict(described)
+    other = TransferabilityGAT(**few).fit(described).set_params(n_neighbors=0).partial_fit(described.iloc[:1])
+    np.testing.assert_array_equal(other.predict(described), expected)

@@ -9,8 +9,9 @@ from numpy.testing import assert_allclose
 from scipy.special import logit
 from scipy.stats import norm
 
-from skgat import TransferabilityGAT
+from skgat import TransferabilityGAT, presets
 from skgat.baselines import BiasRegressor
+from skgat.datasets import make_transfer_records
 from skgat.gat.targets import fit_target
 from skgat.graph import build_graph
 from skgat.records import read_pairs
@@ -375,3 +376,14 @@ def test_logit_stays_within_the_bounds(low, high):
         assert scores.max() <= high
         assert (std >= 0).all()
         assert np.isfinite(std).all()
+
+
+@pytest.mark.parametrize("make", [presets.scg4trf, presets.g4trf])
+def test_shares_a_little_above_one_are_no_percentages_for_a_sigmoid(make):
+    zoo = make_transfer_records(12, 8, fill=0.9, random_state=0).records[["model", "dataset", "score"]]
+    low = zoo["score"].min()
+    for most in (1.0, 1.02):
+        records = zoo.assign(score=0.5 + (most - 0.5) * (zoo["score"] - low) / np.ptp(zoo["score"]))
+        found = make(max_iter=100, random_state=0).fit(records).predict(records)
+        assert np.corrcoef(found, records["score"])[0, 1] > 0.5
+        assert np.abs(found - records["score"]).mean() < 0.1

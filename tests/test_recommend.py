@@ -14,8 +14,10 @@ from numpy.testing import assert_array_equal
 from pandas.testing import assert_frame_equal
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skgat import MetadataEncoder, TransferabilityGAT, _candidates, recommend
 from skgat._entities import pair_up
@@ -336,6 +338,61 @@ def test_strategies_that_need_a_std(forest, strategy):
         ValueError, match=f"strategy='{strategy}' needs .* RandomForestRegressor.predict has no return_std"
     ):
         recommend(forest, "pets", strategy=strategy)
+
+
+@pytest.fixture(scope="module")
+def told_apart():
+    """A zoo in which one number of the models and one of the datasets say everything, and a recommender for it."""
+    p = np.random.default_rng(0).normal(size=12)
+    rows = [(f"m{i}", f"d{j}", 3 * p[i] + 0.5 * j, p[i], 2.0 * j) for i in range(12) for j in range(8) if (i + j) % 3]
+    frame = pd.DataFrame(rows, columns=["model", "dataset", "score", "model__p", "dataset__s"])
+    gat = TransferabilityGAT(max_iter=30, n_estimators=1, random_state=0)
+    return p, make_pipeline(MetadataEncoder(), gat).fit(frame)
+
+
+@pytest.mark.filterwarnings("error::skgat.exceptions.UnknownEntityWarning")
+def test_context_borrows_the_metadata_of_its_models(told_apart):
+    """Wherever they are told: with the candidates, in the context, or in some of its rows alone."""
+    p, recommender = told_apart
+    context = pd.DataFrame({"model": ["new", "m0"], "dataset": "d0", "score": [6.0, 3 * p[0]]})
+    told = context.assign(model__p=[2.0, p[0]])
+    candidates = pd.DataFrame({"model": ["new", "m0", "m1"], "p": [2.0, p[0], p[1]]})
+    expected = recommend(recommender, "d1", candidates, context=told, k=3)
+    assert expected["model"][0] == "new"
+    for records in (context, context.assign(model__p=[np.nan, p[0]]), told):
+        assert_frame_equal(recommend(recommender, "d1", candidates, context=records, k=3), expected)
+    assert_frame_equal(recommend(recommender, "d1", ["new", "m0", "m1"], context=told, k=3), expected)
+
+
+@pytest.mark.filterwarnings("error::skgat.exceptions.UnknownEntityWarning")
+def test_what_some_records_of_the_context_say_of_a_dataset_holds_for_all(told_apart):
+    _, recommender = told_apart
+    some = pd.DataFrame({"model": ["m0", "m1"], "dataset": "new", "score": [1.0, 2.0], "dataset__s": [np.nan, 40.0]})
+    none = some.assign(dataset__s=np.nan)
+    described = {"dataset": "new", "s": 40.0}
+    expected = recommend(recommender, described, context=none.drop(columns="dataset__s"), k=12)
+    for dataset, context in (("new", some), ("new", some[::-1]), (described, none), (described, some)):
+        assert_frame_equal(recommend(recommender, dataset, context=context, k=12), expected)
+
+
+def test_a_pipeline_within_a_pipeline_is_looked_into():
+    frame = pd.DataFrame(
+        {"net": list("abab"), "task": list("xxyy"), "acc": [0.5, 0.7, 0.6, 0.9], "model__p": [1.0, 2, 1, 2]}
+    )
+    encoder = MetadataEncoder(model="net", dataset="task", target="acc", output="features")
+    flat = make_pipeline(encoder, StandardScaler(), Ridge()).fit(frame, frame["acc"])
+    nested = make_pipeline(make_pipeline(encoder, "passthrough", StandardScaler()), Ridge()).fit(frame, frame["acc"])
+    assert_frame_equal(recommend(nested, "x", k=2), recommend(flat, "x", k=2))
+
+
+def test_a_tuple_that_is_an_id_is_one_dataset():
+    frame = pd.DataFrame(
+        {"model": list("abab"), "dataset": [("x", 1)] * 2 + [("y", 1)] * 2, "score": [0.5, 0.7, 0.6, 0.9]}
+    )
+    fitted = BiasRegressor().fit(frame)
+    assert_frame_equal(recommend(fitted, ("x", 1), k=2), recommend(fitted, [("x", 1)], k=2))
+    names = BiasRegressor().fit(frame.assign(dataset=list("xxyy")))
+    assert recommend(names, ("x", "y"), k=1)["dataset"].tolist() == ["x", "y"]
 
 
 def test_context_needs_partial_fit(forest, records):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 
+from skgat import MetadataEncoder
 from skgat.baselines import BiasRegressor
 from skgat.records import constant_within, id_codes, infer_roles, lookup_ids, make_records, read_pairs, value_codes
 
@@ -504,3 +505,23 @@ def test_large_integers_beside_floats_are_not_mixed_up():
         make_records(scores, models=held)
     made = make_records(scores[1:], models=held)
     assert made["model__size"].tolist() == [2.0]
+
+
+@pytest.mark.parametrize("names", [("dataset", "model"), ("dataset", None), (None, "model")])
+def test_a_wide_table_that_lies_on_its_side_is_turned(names):
+    long = pd.DataFrame({"model": ["a", "b", "a"], "dataset": ["x", "x", "y"], "score": [0.1, 0.2, 0.3]})
+    wide = long.pivot(index="model", columns="dataset", values="score")
+    expected = make_records(wide)
+    assert expected["model"].tolist() == ["a", "a", "b"]
+    pd.testing.assert_frame_equal(make_records(wide.T.rename_axis(index=names[0], columns=names[1])), expected)
+
+
+def test_weights_that_overflow_are_refused():
+    records = pd.DataFrame({"model": list("abab"), "dataset": list("xxyy"), "score": [0.5, 0.7, 0.6, 0.9]})
+    with pytest.raises(ValueError, match=r"sample_weight holds 1e\+308, but expected numbers of at most 1e\+150"):
+        BiasRegressor().fit(records, sample_weight=np.full(4, 1e308))
+
+
+def test_missing_ids_in_an_array_are_named():
+    with pytest.raises(ValueError, match="Column 1 of X has a missing dataset id"):
+        MetadataEncoder().fit(np.array([[0.0, np.nan, 1.0], [1.0, 0.0, 2.0]]))

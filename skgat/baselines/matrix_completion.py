@@ -56,9 +56,10 @@ class MatrixCompletion(DocumentedMixin, VersionedMixin, RecordRegressorMixin, Ba
         Which models were seen with which datasets, as positions in ``models_`` and ``datasets_``.
     model_effects_, dataset_effects_ : array
         The effect of each model and each dataset.
-    model_factors_ : array of shape (n_models, n_components)
-    dataset_factors_ : array of shape (n_datasets, n_components)
-        The vectors whose products are the interaction, in the scale of the scores.
+    model_factors_ : array of shape (n_models, n_factors)
+    dataset_factors_ : array of shape (n_datasets, n_factors)
+        The vectors whose products are the interaction, in the scale of the scores; ``n_components`` of them, or as many
+        as there are models or datasets.
     n_iter_ : int
         The number of rounds.
     n_features_in_ : int

@@ -55,8 +55,8 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         Whether the decoder reads the states of all levels or of the last one.
     decoder : {"bilinear", "linear", "mlp"}, default="bilinear"
         How a network makes a score of the two ends of a pair. ``"linear"`` adds a term of the model and a term of the
-        dataset and so (with ``kernel_weight=0`` and ``forest_weight=0``) ranks all models alike for every dataset
-        without records; the others learn the interaction.
+        dataset and so (with ``kernel_weight=0`` and ``forest_weight=0``, and the same pair features) ranks all models
+        alike for every dataset without records; the others learn the interaction.
     edge_features : bool, default=True
         Whether messages carry the scores of the edges.
     n_neighbors : int, default=0
@@ -108,7 +108,8 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
     tol : float, default=1e-4
         What counts as an improvement.
     warm_start : bool, default=False
-        Whether ``fit`` starts from the weights of the last ``fit``.
+        Whether ``fit`` starts from the weights of the last ``fit``, those of the same shape. With ``conv="gatconv"``
+        the vectors of models and datasets are among them, by position in ``models_`` and ``datasets_``.
     device : str, default="auto"
         ``"auto"`` (CUDA when there is one), ``"cpu"``, ``"cuda"`` or any torch device.
     random_state : int, RandomState instance or None, default=None

@@ -58,11 +58,12 @@ class Task:
     settings: dict
 
 
-def prepare(estimator, graph, scaling=None, transform=None):
+def prepare(estimator, graph, scaling=None, transform=None, n_neighbors=None):
     """Scale the features, find similar nodes and transform the target.
 
-    ``scaling`` and ``transform`` are given when the graph of a fitted estimator has grown: its units stay as they are.
+    What is given besides the graph is that of a fitted estimator, whose graph has grown: it stays as it was in its fit.
     """
+    n_neighbors = estimator.n_neighbors if n_neighbors is None else n_neighbors
     tables = {role: getattr(graph, f"{role}_features") for role in ROLES}
     if scaling is None:
         scaling = {}
@@ -72,11 +73,11 @@ def prepare(estimator, graph, scaling=None, transform=None):
             constant = spread <= 1e-12 * np.abs(scaling[f"{role}_center"])
             scaling[f"{role}_scale"] = np.where(constant, 1.0, spread)
     features = {role: (table - scaling[f"{role}_center"]) / scaling[f"{role}_scale"] for role, table in tables.items()}
-    near = {side: neighbors(features[side], features[side], estimator.n_neighbors, exclude_self=True) for side in SIDES}
+    near = {side: neighbors(features[side], features[side], n_neighbors, exclude_self=True) for side in SIDES}
     likeness = None
     if estimator.similarity is not None:
         table = read_similarity(estimator.similarity)
-        likeness = make_likeness(graph.datasets, graph.dataset_features[:, :0], estimator.n_neighbors, table)
+        likeness = make_likeness(graph.datasets, graph.dataset_features[:, :0], n_neighbors, table)
         others, weights = likeness.among_known()
         near["dataset"] = others, as_distances(weights)
     sigmoid = estimator.conv == "gatconv"
@@ -86,7 +87,7 @@ def prepare(estimator, graph, scaling=None, transform=None):
         for name in ("conv", "additive", "edge_features", "hidden_dim", "n_heads", "combine", "decoder", "n_neighbors",
                      "n_estimators", "dropout", "kernel_weight")
     }  # fmt: skip
-    config["n_layers"] = (2 if estimator.n_neighbors else 1) if estimator.n_layers == "auto" else estimator.n_layers
+    config["n_layers"] = (2 if n_neighbors else 1) if estimator.n_layers == "auto" else estimator.n_layers
     config |= {f"blank_{role}": _blank_share(estimator.feature_dropout, graph, role) for role in ROLES}
     config |= {f"n_{role}_features": features[role].shape[1] for role in ROLES}
     config |= {"n_models": graph.n_models, "n_datasets": graph.n_datasets, "rank": _DECODER_RANK}
@@ -428,7 +429,7 @@ def _freeze(network, inputs, task, trained):
 def _rebuild(estimator, graph):
     """The network of a fitted estimator and its inputs over a graph; on the CPU, where a single pass is at home."""
     frozen = estimator.network_
-    task = prepare(estimator, graph, frozen.scaling, estimator.target_scale_.kind)
+    task = prepare(estimator, graph, frozen.scaling, estimator.target_scale_.kind, frozen.config["n_neighbors"])
     task.config.update(frozen.config)
     network = make_network(task.config, None)
     network.load_state_dict({name: torch.as_tensor(np.array(value)) for name, value in frozen.weights.items()})

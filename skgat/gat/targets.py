@@ -26,6 +26,8 @@ _WITHIN_DATASETS = ("balanced", "zscore", "rank")
 #: Predictions that would leave the range of the scores end up this close to it, in spreads of the dataset.
 _MARGIN = 0.05
 _RANGES = ((0.0, 1.0), (0.0, 100.0))
+#: Scores that fill less of a range than this are not taken to be in it where they are to be told by a sigmoid.
+_LEAST_FILLED = 0.1
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,8 @@ def _within(values, limits, margin):
 
 def _bounds(scores, strict):
     found = _range_of(scores)
-    if found is not None:
+    # Shares that are a little above 1 are no percentages: a sigmoid from 0 to 100 would not leave 0 for them.
+    if found is not None and scores.max() > _LEAST_FILLED * found[1]:
         return found
     if strict:
         raise ValueError(
