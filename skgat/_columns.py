@@ -37,7 +37,11 @@ def _per_value(column, function):
     first = np.empty(codes.max(initial=-1) + 1, dtype=np.int64)
     rows = np.flatnonzero(codes >= 0)[::-1]
     first[codes[rows]] = rows
-    return function(column.iloc[first].tolist()), codes
+    values = column.iloc[first]
+    if values.dtype in (np.float16, np.float32):
+        # 0.1 of any precision is the same category.
+        return function([float(str(value)) for value in values.to_numpy()]), codes
+    return function(values.tolist()), codes
 
 
 def infer_kind(column):

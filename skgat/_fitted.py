@@ -113,6 +113,8 @@ def _steps(estimator):
     """The fitted steps in order, pipelines and searches opened."""
     if hasattr(estimator, "best_estimator_"):
         return _steps(estimator.best_estimator_)
+    if hasattr(estimator, "cv_results_") and not hasattr(estimator, "predict"):
+        raise ValueError(f"The {type(estimator).__name__} was fitted with refit=False and holds no fitted recommender.")
     if isinstance(estimator, Pipeline):
         return [*_transformers(estimator.steps[:-1]), *_steps(estimator.steps[-1][1])]
     if not hasattr(estimator, "predict"):

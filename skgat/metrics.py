@@ -409,6 +409,10 @@ class _RankingScorer(BaseScorer):
     def _get_metadata_request(self):
         return MetadataRequest(owner=self)
 
+    def set_score_request(self, **requests):
+        """Refuse: there is nothing to route to a ranking scorer."""
+        raise ValueError(f"Got a request for {sorted(requests)}, but a ranking scorer takes nothing besides X and y.")
+
     def _key(self):
         return self._score_func, self._dataset, self._target, tuple(sorted(self._kwargs.items()))
 

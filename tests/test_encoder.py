@@ -615,3 +615,12 @@ def test_missing_values_in_arrays_are_imputed_as_in_frames():
 def test_what_is_missing_in_a_list_is_no_label(missing):
     frame = pd.DataFrame({"model": ["a", "b"], "dataset": "x", "model__t": [["u", missing], ["v", "u"]]})
     assert list(MetadataEncoder().fit(frame).get_feature_names_out()[2:]) == ["model__t_u", "model__t_v"]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_numbers_that_are_categories_are_the_same_in_any_precision(dtype):
+    frame = pd.DataFrame({"model": list("abc"), "dataset": "x", "model__d": np.array([0.1, 0.2, 0.2])})
+    encoder = MetadataEncoder(kinds={"model__d": "categorical"}).fit(frame.astype({"model__d": dtype}))
+    assert list(encoder.get_feature_names_out()[2:]) == ["model__d_0.1", "model__d_0.2"]
+    found = encoder.transform(frame.assign(model=["p", "q", "r"]))
+    np.testing.assert_array_equal(found["model__d_0.1"], [1.0, 0.0, 0.0])

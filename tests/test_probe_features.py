@@ -252,3 +252,22 @@ def test_more_bad_input(data, tmp_path):
         label_similarity({"a": []})
     with pytest.raises(TypeError, match="Got labels of type list, but expected a dict"):
         label_similarity(["cat"])
+
+
+def test_copies_far_from_the_origin_are_alike():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(50, 16)) + 1e5
+    labels = np.arange(50) % 3
+    given = {"a": (features, labels), "copy": (features.copy(), labels)}
+    assert domain_similarity(given, "euclidean", by="class_means").to_numpy()[0, 1] == 1.0
+    moved = domain_similarity({"a": features, "moved": features + 1e-3}, "euclidean").to_numpy()[0, 1]
+    assert moved == pytest.approx(1 / (1 + 4e-3), rel=1e-6)
+
+
+def test_half_precision_tensors_and_pairs_as_lists():
+    features = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    labels = np.arange(20) % 2
+    found = domain_similarity({"a": features.bfloat16(), "b": features.bfloat16().float()})
+    assert found.to_numpy()[0, 1] == pytest.approx(1.0)
+    pairs = [{"a": kind([features.numpy(), labels]), "b": (features.numpy() + 1, labels)} for kind in (list, tuple)]
+    assert_array_equal(*(domain_similarity(given, by="class_means") for given in pairs))

@@ -288,3 +288,10 @@ def test_a_ready_scorer_is_the_metric_itself_or_its_negative(name, records):
     model = ModelMean(weight=-1.0).fit(records)
     value = metric(name)(records["score"], model.predict(records), groups=records["dataset"])
     assert RANKING_SCORERS[name](model, records) == (-value if name == "top_k_regret" else value) != 0
+
+
+def test_nothing_can_be_routed_to_a_ranking_scorer():
+    with pytest.raises(
+        ValueError, match=r"a request for \['sample_weight'\], but a ranking scorer takes nothing besides"
+    ):
+        ranking_scorer("kendall").set_score_request(sample_weight=True)

@@ -529,3 +529,9 @@ class TestManyModels:
             recommend(zoo, "nowhere", k=1)
         assert len([one for one in caught if "'nowhere'" in str(one.message)]) == 1
         assert len(looked_at) == 2
+
+
+def test_a_search_that_was_not_refitted_says_so(records):
+    search = GridSearchCV(BiasRegressor(), {"shrinkage": [0.5, 1.0]}, cv=2, refit=False).fit(records, records["score"])
+    with pytest.raises(ValueError, match="GridSearchCV was fitted with refit=False and holds no fitted recommender"):
+        recommend(search, records["dataset"].iloc[0])

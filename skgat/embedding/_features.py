@@ -82,6 +82,9 @@ def read_datasets(given, labels="optional", scatter=False):
 
 def _read(name, entry, labels, scatter):
     targets = None
+    if isinstance(entry, list) and len(entry) == 2 and np.ndim(entry[0]) != 1:
+        # Not two rows of numbers: a pair, as JSON would hold it.
+        entry = tuple(entry)
     if isinstance(entry, tuple):
         if len(entry) != 2:
             raise ValueError(f"Got a tuple of {len(entry)} for dataset {name!r}, but expected (features, labels).")
@@ -111,7 +114,8 @@ def _open(name, entry):
                 f"Got the file {str(entry)!r} for dataset {name!r}, but expected an .npy file of numbers."
             ) from error
     elif hasattr(entry, "detach"):
-        entry = entry.detach().cpu().numpy()
+        # numpy knows no bfloat16.
+        entry = (entry.float() if str(entry.dtype) == "torch.bfloat16" else entry).detach().cpu().numpy()
     features = np.asanyarray(entry)
     if features.ndim != 2 or not features.shape[1] or features.dtype.kind not in "biuf":
         raise ValueError(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
+from scipy.spatial.distance import cdist
 
 from ._features import read_datasets
 
@@ -61,10 +62,7 @@ def domain_similarity(features, metric="cosine", by="mean"):
 
 def _similarities(points, metric):
     if metric == "euclidean":
-        squares = (points**2).sum(axis=1)
-        distances = np.sqrt(np.maximum(squares[:, None] + squares - 2 * points @ points.T, 0.0))
-        np.fill_diagonal(distances, 0.0)
-        return 1.0 / (1.0 + distances)
+        return 1.0 / (1.0 + cdist(points, points))
     if metric == "correlation":
         points = points - points.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(points, axis=1, keepdims=True)

@@ -218,7 +218,7 @@ def _within(values, limits, margin):
 def _bounds(scores, strict):
     found = _range_of(scores)
     # Shares that are a little above 1 are no percentages: a sigmoid from 0 to 100 would not leave 0 for them.
-    if found is not None and scores.max() > _LEAST_FILLED * found[1]:
+    if found is not None and (strict or scores.max() > _LEAST_FILLED * found[1]):
         return found
     if strict:
         raise ValueError(
