@@ -170,16 +170,19 @@ def _described(entities, role, context, knowledge):
         told = context.loc[context[column].notna(), [key, column]].drop_duplicates(key)
         row = np.where(asked, lookup_ids(as_ids(told[key]), entities.ids), -1)
         if (row >= 0).any():
-            values = told[column].reset_index(drop=True).reindex(np.where(row < 0, len(told), row))
-            metadata[column] = _filled(metadata, column, values.reset_index(drop=True))
+            metadata[column] = _filled(metadata, told[column], row)
     return Entities(entities.ids, metadata)
 
 
-def _filled(frame, column, values):
-    """A column of a frame with values in the place of what is missing; the values, where there is no such column."""
-    if column not in frame.columns:
+def _filled(frame, source, row):
+    """A column of a frame with values of a source in the place of what is missing, or where there is no such column.
+
+    Each row of the frame has the source's value at the position ``row``, none if that is -1.
+    """
+    values = source.reset_index(drop=True).reindex(np.where(row < 0, len(source), row)).reset_index(drop=True)
+    if source.name not in frame.columns:
         return values
-    given = frame[column]
+    given = frame[source.name]
     missing = given.isna()
     return given.astype(object).where(~missing, values).infer_objects() if missing.any() else given
 
@@ -193,11 +196,9 @@ def _taught(knowledge, context, models, datasets):
     records = context.drop(columns=names["target"])
     for role, entities in (("model", models), ("dataset", datasets)):
         row = lookup_ids(entities.ids, as_ids(records[names[role]]))
-        row = np.where(row < 0, len(entities), row)
         for column in entities.metadata.columns:
             # The caller described it once; its records need not repeat it.
-            values = entities.metadata[column].reset_index(drop=True).reindex(row).reset_index(drop=True)
-            records[column] = _filled(records, column, values)
+            records[column] = _filled(records, entities.metadata[column], row)
     ids = (as_ids(records[names[role]]) for role in ("model", "dataset"))
     scores = finite_scores(context[names["target"]], names["target"], *ids)
     regressor = copy.deepcopy(knowledge.regressor)
