@@ -289,6 +289,20 @@ def test_unknown_datasets_are_told_apart_by_their_metadata(records):
     assert np.abs(fitted.predict(near) - bias.predict(near)).max() > 0.01
 
 
+def test_an_unknown_dataset_hears_of_every_known_one_where_there_are_few():
+    known = pd.DataFrame(
+        [("m0", "a", 0.0, 0.2), ("m0", "b", 1.0, 0.5), ("m1", "b", 1.0, 0.9), ("m1", "c", 2.0, 0.4)],
+        columns=["model", "dataset", "dataset__size", "score"],
+    )
+    new = pd.DataFrame({"model": ["m0", "m1"], "dataset": "new", "dataset__size": -1.0})
+    fitted = NearestDatasets(n_neighbors=2).fit(known)
+    # A known dataset has two others; "c", the least similar of three, has one of the two results of m1.
+    for (_, row), value in zip(new.iterrows(), fitted.predict(new), strict=True):
+        expected = slow_nearest(known, row["model"], "new", row[["dataset__size"]].astype(float), 2, 2.0)
+        assert value == pytest.approx(expected, rel=1e-9)
+    assert_array_equal(fitted.predict(pd.concat([new, known]))[2:], fitted.predict(known))
+
+
 def test_metadata_may_be_left_out_whole_but_not_in_part(records):
     fitted = NearestDatasets().fit(records)
     names = [name for name in records.columns if name.startswith("dataset__")]

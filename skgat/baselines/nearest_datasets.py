@@ -159,6 +159,8 @@ class NearestDatasets(DocumentedMixin, VersionedMixin, RecordRegressorMixin, Bas
         self._scaling = _scaling(graph.dataset_features)
         self.bandwidth_ = self._find_bandwidth()
         self.neighbors_, self.similarities_ = self._rank_known()
+        # Where all are candidates an unknown dataset has one more than a known one, which is none of its own.
+        self._most_of_unknown = min(_CANDIDATES * self.n_neighbors, graph.n_datasets)
         return self
 
     def _find_bandwidth(self):
@@ -252,7 +254,10 @@ class NearestDatasets(DocumentedMixin, VersionedMixin, RecordRegressorMixin, Bas
         table = table.fillna(dict(zip(columns, center, strict=True))).to_numpy()
         table, inverse = np.unique(table, axis=0, return_inverse=True)
         similar = np.zeros((len(table), self.graph_.n_datasets)) if all(bare) else self._likeness(table)
-        neighbors, similarities = _best(similar, self.neighbors_.shape[1])
+        n_candidates = self.neighbors_.shape[1]
+        # Files that were saved before there was a number of its own say what they said.
+        most = getattr(self, "_most_of_unknown", n_candidates)
+        neighbors, similarities = _best(similar, most)
         nearest, near = neighbors[:, : self.n_neighbors], similarities[:, : self.n_neighbors]
         mass = near.sum(axis=1) + self.shrinkage
         # Where no dataset is similar and nothing is shrunken it is the average one.
@@ -260,7 +265,9 @@ class NearestDatasets(DocumentedMixin, VersionedMixin, RecordRegressorMixin, Bas
         inverse = inverse.reshape(-1)
         levels[new] = guessed[inverse]
         datasets[new] = self.graph_.n_datasets + inverse
-        return np.vstack([self.neighbors_, neighbors]), np.vstack([self.similarities_, similarities]), levels
+        known = (np.pad(part, ((0, 0), (0, most - n_candidates))) for part in (self.neighbors_, self.similarities_))
+        tables = zip(known, (neighbors, similarities), strict=True)
+        return *(np.vstack(pair) for pair in tables), levels
 
     def _interaction(self, models, neighbors, similarities):
         """The weighted mean of what the effects leave over, on the first neighbors that have the model."""
