@@ -10,7 +10,7 @@ import pandas as pd
 
 from ._fitted import as_ids
 from ._frames import as_pandas, is_frame
-from .records import id_codes
+from .records import hashable_ids, id_codes
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _checked(ids, metadata, role):
     missing = pd.isna(ids)
     if missing.any():
         raise ValueError(f"{role}s has a missing id at position {missing.argmax()}; every {role} needs an id.")
-    known, codes = id_codes(ids)
+    known, codes = id_codes(hashable_ids(ids, f"{role}s", role))
     twice = np.bincount(codes) > 1
     if twice.any():
         raise ValueError(f"{role}s names {known[twice.argmax()]!r} more than once; every {role} id may occur once.")

@@ -1,6 +1,6 @@
-"""Ids of any type, numbered and looked up."""
+"""Ids and other values of any type, numbered and looked up."""
 
-__all__ = ["IdIndex", "id_codes", "lookup_ids"]
+__all__ = ["IdIndex", "hashable_ids", "id_codes", "lookup_ids", "value_codes"]
 
 from numbers import Real
 
@@ -30,6 +30,19 @@ def id_codes(values):
     return uniques[order], rank[codes]
 
 
+def hashable_ids(ids, name, role):
+    """The array of ids as it is; lists, sets and dicts, which cannot be looked up, are refused with their row."""
+    # Most arrays are of strings, which a look at their types tells fast.
+    if ids.dtype == object and pd.api.types.infer_dtype(ids, skipna=False) != "string":
+        for row, value in enumerate(ids):
+            if not pd.api.types.is_hashable(value):
+                raise TypeError(
+                    f"{name} has {value!r} as a {role} id in row {row}, which is unhashable; expected a string, a "
+                    "number, a tuple or another hashable value."
+                )
+    return ids
+
+
 def _sort_key(value):
     # 1, 1.0 and numpy's 1 are one id: their order must not hang on which of them comes first.
     if isinstance(value, Real):
@@ -56,3 +69,22 @@ class IdIndex:
 def lookup_ids(known, values):
     """Where each value stands among the known ids; -1 for an unknown one."""
     return IdIndex(known).find(values)
+
+
+def value_codes(column):
+    """Number the distinct values of a column in the order they come; -1 for a missing one.
+
+    Lists and arrays are compared by their items, sets whatever the order of theirs.
+    """
+    try:
+        return pd.factorize(column)[0]
+    except TypeError:
+        return pd.factorize(column.map(_hashable))[0]
+
+
+def _hashable(value):
+    if isinstance(value, set | frozenset):
+        return tuple(sorted(map(str, value)))
+    if isinstance(value, list | tuple | np.ndarray):
+        return tuple(map(str, value))
+    return repr(value) if isinstance(value, dict) else value

@@ -14,7 +14,7 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 
 from ._frames import as_pandas, column_names, is_frame
-from .records import id_codes
+from .records import hashable_ids, id_codes
 
 _MODEL, _DATASET = 0, 1
 
@@ -69,6 +69,8 @@ def check_ids(values, name, role):
     -------
     ids : array of shape (n_records,)
     """
+    if not pd.api.types.is_list_like(values):
+        raise ValueError(f"{name} is {values!r}, but expected one {role} id a row.")
     # numpy would turn a list of numbers and strings into strings.
     values = np.asarray(values if hasattr(values, "__array__") else pd.Series(list(values)))
     if values.ndim == 2 and values.shape[1] == 1:
@@ -80,7 +82,7 @@ def check_ids(values, name, role):
         raise ValueError(
             f"{name} has {absent.sum()} missing {role} id(s), the first in row {absent.argmax()}; every row needs one."
         )
-    return values
+    return hashable_ids(values, name, role)
 
 
 def _read_both(X, groups, model, dataset):

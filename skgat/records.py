@@ -11,6 +11,7 @@ __all__ = [
     "Pairs",
     "constant_within",
     "finite_scores",
+    "hashable_ids",
     "id_codes",
     "infer_roles",
     "lookup_ids",
@@ -32,7 +33,7 @@ from sklearn.utils.validation import (
 
 from ._compat import check_feature_names, check_y
 from ._frames import as_pandas, column_names, is_frame, is_numeric
-from ._ids import IdIndex, id_codes, lookup_ids
+from ._ids import IdIndex, hashable_ids, id_codes, lookup_ids, value_codes
 
 #: What a metadata column can describe; a column named ``<role>__<name>`` says so itself.
 ROLES = ("model", "dataset", "pair")
@@ -196,7 +197,7 @@ def _ids(column, name, role):
     if absent.any():
         where = f"{absent.sum()} missing {role} id(s), the first in row {absent.argmax()}"
         raise ValueError(f"Column {name!r} has {where}; every record needs a {role} id.")
-    return column.to_numpy(dtype=None if is_numeric(column) else object)
+    return hashable_ids(column.to_numpy(dtype=None if is_numeric(column) else object), f"Column {name!r}", role)
 
 
 def _scores(estimator, y, given, ids):
@@ -290,25 +291,6 @@ def infer_roles(features, model_codes, dataset_codes):
             role = next((role for role, codes in groups.items() if constant_within(values, codes)), "pair")
         roles[column] = role
     return roles
-
-
-def value_codes(column):
-    """Number the distinct values of a column in the order they come; -1 for a missing one.
-
-    Lists and arrays are compared by their items, sets whatever the order of theirs.
-    """
-    try:
-        return pd.factorize(column)[0]
-    except TypeError:
-        return pd.factorize(column.map(_hashable))[0]
-
-
-def _hashable(value):
-    if isinstance(value, set | frozenset):
-        return tuple(sorted(map(str, value)))
-    if isinstance(value, list | tuple | np.ndarray):
-        return tuple(map(str, value))
-    return repr(value) if isinstance(value, dict) else value
 
 
 def constant_within(values, groups):

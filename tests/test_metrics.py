@@ -299,6 +299,7 @@ def test_scores_of_any_container():
         ({"y_true": np.ones((3, 2))}, r"y_true has shape \(3, 2\), but expected one number a row"),
         ({"groups": np.ones((3, 2))}, r"groups has shape \(3, 2\), but expected one group id a row"),
         ({"groups": ["a", None, "a"]}, r"groups has 1 missing group id\(s\), the first in row 1; every row needs one"),
+        ({"groups": 5}, "groups is 5, but expected one group id a row"),
         ({"groups": None}, r"Got groups=None, but expected the group \(dataset\) of each row"),
     ],
 )

@@ -14,6 +14,9 @@ from sklearn.exceptions import NotFittedError
 
 from skgat import MetadataEncoder
 from skgat.baselines import BiasRegressor
+from skgat.metrics import kendall
+from skgat.model_selection import LeaveModelsOut
+from skgat.recommend import recommend
 from skgat.records import constant_within, id_codes, infer_roles, lookup_ids, make_records, read_pairs, value_codes
 
 
@@ -525,3 +528,28 @@ def test_weights_that_overflow_are_refused():
 def test_missing_ids_in_an_array_are_named():
     with pytest.raises(ValueError, match="Column 1 of X has a missing dataset id"):
         MetadataEncoder().fit(np.array([[0.0, np.nan, 1.0], [1.0, 0.0, 2.0]]))
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (lambda ids: BiasRegressor().fit(records(model=ids)), "Column 'model' has \\['b'\\] as a model id in row 1"),
+        (lambda ids: make_records(records(model=ids)), "Column 'model' has \\['b'\\] as a model id in row 1"),
+        (
+            lambda ids: kendall([1, 2, 3, 4], [1, 2, 3, 4], groups=[*ids, "a"]),
+            "groups has \\['b'\\] as a group id in row 1",
+        ),
+        (
+            lambda ids: recommend(BiasRegressor().fit(records()), ids, k=1),
+            "datasets has \\['b'\\] as a dataset id in row 1",
+        ),
+        (
+            lambda ids: next(LeaveModelsOut(2).split(records(model=ids))),
+            "Column 'model' has \\['b'\\] as a model id in row 1",
+        ),
+    ],
+)
+def test_ids_that_cannot_be_looked_up_are_refused_with_their_row(read, message):
+    with pytest.raises(TypeError, match=f"{message}, which is unhashable; expected a string, a number, a tuple or"):
+        read(["a", ["b"], "c"])
+    assert read(["a", ("b",), "c"]) is not None
