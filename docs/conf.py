@@ -11,9 +11,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import skgat  # noqa: E402 - after the path is set
 
-# An attribute of the package, but for autodoc it must look like a module.
-sys.modules["skgat.presets"] = skgat.presets
-
 project = "skgat"
 author = "The skgat developers"
 project_copyright = author

@@ -25,6 +25,7 @@ _SUBMODULES = (
     "model_selection",
     "persistence",
     "plotting",
+    "presets",
     "report",
     "transferability",
 )
@@ -52,9 +53,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    if name == "presets":
-        value = import_module(".gat.presets", __name__)
-    elif name in _HOMES:
+    if name in _HOMES:
         value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
     elif name in _SUBMODULES:
         value = import_module(f".{name}", __name__)

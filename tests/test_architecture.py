@@ -6,6 +6,7 @@ import sys
 from functools import cache
 from importlib import import_module
 from importlib.metadata import packages_distributions
+from inspect import ismodule
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ FLOORS = {
     "_commands": 5,
     "embedding": 4,
     "baselines": 4,
+    "presets": 4,
     "report": 4,
     "gat": 3,
     "encoder": 3,
@@ -268,6 +270,13 @@ def test_names_of_the_package():
     assert all(getattr(skgat, name) is not None for name in skgat.__all__)
     with pytest.raises(AttributeError, match="module 'skgat' has no attribute 'nothing'"):
         skgat.nothing  # noqa: B018
+
+
+def test_what_the_package_names_can_be_imported():
+    names = [name for name in skgat.__all__ if ismodule(getattr(skgat, name))]
+    assert "presets" in names
+    code = "; ".join(f"from skgat.{name} import *" for name in names)
+    assert _fresh(f"{code}; import skgat; print(scg4trf is skgat.presets.scg4trf)") == ["True"]
 
 
 @pytest.mark.parametrize(
