@@ -52,7 +52,7 @@ def read_entities(given, role, knowledge, unnamed):
     Entities
     """
     if isinstance(given, Mapping):
-        frame = as_pandas(pd.DataFrame([dict(given)]), f"{role}s")
+        frame = as_pandas(pd.DataFrame([{name: _alone(value) for name, value in given.items()}]), f"{role}s")
     elif is_frame(given):
         frame = as_pandas(given, f"{role}s")
     else:
@@ -61,7 +61,7 @@ def read_entities(given, role, knowledge, unnamed):
     column = knowledge.names[role]
     if column in frame.columns:
         ids = as_ids(frame.pop(column))
-    elif frame.index.name == column:
+    elif frame.index.name == column or _names_rows(frame.index):
         ids = as_ids(frame.index)
     elif len(frame) == 1:
         ids = np.array([unnamed], dtype=object)
@@ -72,7 +72,18 @@ def read_entities(given, role, knowledge, unnamed):
     return _checked(ids, _rename(frame, role, knowledge).reset_index(drop=True), role)
 
 
+def _names_rows(index):
+    """Whether an index without a name can only hold ids; integers may count the rows of a table it was taken from."""
+    return index.nlevels == 1 and index.name is None and not pd.api.types.is_integer_dtype(index)
+
+
+def _alone(value):
+    """What an array without dimensions holds; anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
 def _listed_ids(given, known):
+    given = _alone(given)
     alone = not pd.api.types.is_list_like(given)
     if isinstance(given, tuple) and known is not None:
         # A tuple may be an id itself.

@@ -173,7 +173,7 @@ def _add_recommend(commands):
         "--exploration",
         type=float,
         default=1.0,
-        help="standard deviations that --strategy ucb adds to the score (default: %(default)s)",
+        help="standard deviations, relative to other models, that --strategy ucb adds (default: %(default)s)",
     )
     command.add_argument("--seed", type=int, default=0, help="seed of --strategy thompson (default: %(default)s)")
     command.add_argument("--json", action="store_true", help="print a JSON list with one object a row")

@@ -33,7 +33,8 @@ def recommend(
     strategy : {"mean", "ucb", "thompson"}, default="mean"
         What to rank by: the predicted score; the score plus ``exploration`` times its standard deviation, to try what
         might be good; or one draw a pair from the normal distribution of both. The last two need a regressor whose
-        ``predict`` takes ``return_std``.
+        ``predict`` takes ``return_std``; where it has a ``ranking_std``, that is the standard deviation, for how good
+        the dataset is for all models alike is no reason to try one of them.
     exclude_known : bool, default=False
         Whether to leave out pairs whose score is known already, from ``fit`` or from ``context``. There may then be
         fewer than ``k`` models left for a dataset.

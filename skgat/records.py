@@ -16,6 +16,8 @@ __all__ = [
     "infer_roles",
     "lookup_ids",
     "make_records",
+    "on_any_model",
+    "plain_value",
     "read_pairs",
     "value_codes",
 ]
@@ -101,6 +103,15 @@ def read_pairs(estimator, X, y=None, sample_weight=None, *, reset, scores=False,
     return _read_positions(estimator, X, y, sample_weight, reset, scores, missing)
 
 
+def on_any_model(estimator, X):
+    """A table of datasets as records, each of a known model; records and arrays as they are."""
+    if not is_frame(X) or estimator.dataset not in (names := column_names(X)) or estimator.model in names:
+        return X
+    frame = as_pandas(X)
+    frame[estimator.model] = np.resize(estimator.models_[:1], len(frame))
+    return frame
+
+
 def _fitted_on_records(estimator):
     return estimator.model in list(getattr(estimator, "feature_names_in_", ()))
 
@@ -169,6 +180,8 @@ def _read_records(estimator, X, names, y, sample_weight, reset, scores, numeric,
     if scores:
         y = _scores(estimator, y, given, ids)
     if numeric:
+        if any(values.dtype.kind == "O" for _, values in frame.items()):
+            frame = frame.infer_objects()
         _check_numbers(estimator, frame)
     return Pairs(*ids, y if scores else None, _weights(sample_weight, len(frame)), frame, named=True)
 
@@ -215,20 +228,23 @@ def _scores(estimator, y, given, ids):
 
 def finite_scores(given, target, models, datasets):
     """A column of scores as floats; one that is no finite number is refused, with its model and dataset."""
-    values = pd.to_numeric(given, errors="coerce").to_numpy(dtype=np.float64)
+    numbers = pd.to_numeric(given, errors="coerce")
+    if numbers.dtype.kind == "c":  # of which a cast would drop half
+        numbers = pd.to_numeric(given.map(lambda value: np.nan if np.iscomplexobj(value) else value), errors="coerce")
+    values = numbers.to_numpy(dtype=np.float64)
     bad = ~np.isfinite(values)
     if bad.any():
         row = int(bad.argmax())
         raise ValueError(
             f"Column {target!r} holds {bad.sum()} value(s) that are not finite numbers, the first is "
-            f"{_plain_value(given.iloc[row])!r} for model {_plain_value(models[row])!r} on dataset "
-            f"{_plain_value(datasets[row])!r}; every score must be a finite number."
+            f"{plain_value(given.iloc[row])!r} for model {plain_value(models[row])!r} on dataset "
+            f"{plain_value(datasets[row])!r}; every score must be a finite number."
         )
     return values
 
 
-def _plain_value(value):
-    """A numpy scalar as the Python value that messages show."""
+def plain_value(value):
+    """A numpy scalar as the Python value that it is."""
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -262,6 +262,8 @@ class TestPredictAll:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert bits(gat.predict_all(other)) == bits(gat.predict_all(rows))
+            only = rows[[name for name in rows if name.startswith("dataset")]]
+            assert bits(gat.predict_all(only)) == bits(gat.predict_all(rows))
 
     def test_a_bare_unknown_dataset_is_warned_of(self, gat):
         with pytest.warns(UnknownEntityWarning, match="'nowhere'"):
@@ -471,6 +473,14 @@ class TestBadInput:
         with pytest.raises(ValueError, match=re.escape(message)):
             estimator.fit(small())
         assert not [name for name in vars(estimator) if name.endswith("_")]
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("edge_features", True), ("edge_features", False), ("schedule", False), ("n_heads", 2), ("decoder", "mlp")],
+    )
+    def test_arguments_may_be_scalars_of_numpy(self, name, value):
+        fitted = [TransferabilityGAT(**TINY | {name: of}).fit(small()) for of in (value, np.array([value])[0])]
+        assert bits(fitted[0].predict(small())) == bits(fitted[1].predict(small()))
 
     def test_cuda_without_a_device(self, monkeypatch):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

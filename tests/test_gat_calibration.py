@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 
 from skgat import MetadataEncoder, TransferabilityGAT
 from skgat.baselines import BiasRegressor
-from skgat.datasets import make_transfer_records
+from skgat.datasets import load_vision_zoo, make_transfer_records
 from skgat.gat import fitting
 from skgat.gat.calibration import _FEW_ERRORS, draw_folds, errors_on_held, noise_of, scarcity, try_folds
 from skgat.gat.inference import CASES
@@ -418,3 +418,12 @@ class TestPlacement:
         found, *_ = place(features, table)
         assert_allclose(found.predict(np.full((1, 2), 1e9))[0], found.constants)
         assert_allclose(found.constants[0], 3.0, atol=2.0)
+
+
+def test_what_matters_for_the_order_is_no_less_certain_than_the_score():
+    records = load_vision_zoo().records
+    encoded = MetadataEncoder().fit_transform(records)
+    # A fit in which errors relative to the others of a dataset came out larger than the errors themselves.
+    gat = TransferabilityGAT(max_iter=20, n_estimators=2, forest_weight=0.0, random_state=1).fit(encoded)
+    assert (gat.ranking_std(encoded) <= gat.predict(encoded, return_std=True)[1]).all()
+    assert all(gat.ranking_noise_[case] <= size for case, size in gat.noise_.items())

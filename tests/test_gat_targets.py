@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logit
 from scipy.stats import norm
 
@@ -266,6 +266,24 @@ def test_logit_refuses_scores_that_are_no_shares(scores, said):
     message = rf'target_transform="logit" expects scores between 0 and 1 \(or 0 and 100\), but they run from {said}\.'
     with pytest.raises(ValueError, match=message):
         TransferabilityGAT(target_transform="logit", **SMALL).fit(frame)
+
+
+def test_logit_keeps_the_range_of_its_fit():
+    frame = table({"x": [0.2, 0.4, 0.9], "y": [0.5, 0.55, 0.6]})
+    gat = TransferabilityGAT(target_transform="logit", **SMALL).fit(frame)
+    before = gat.predict(frame)
+    message = r"was fitted to scores between 0 and 1, but the score of model 1 on dataset 'z' is 1.01\."
+    with pytest.raises(ValueError, match=message):
+        gat.partial_fit(pd.DataFrame({"model": [0, 1], "dataset": "z", "score": [0.5, 1.01]}))
+    assert_array_equal(gat.predict(frame), before)
+
+
+def test_a_sigmoid_keeps_the_range_of_its_fit():
+    frame = table({"x": [0.2, 0.4, 0.9], "y": [0.5, 0.55, 0.6]})
+    gat = presets.g4trf(max_iter=5, hidden_dim=4, random_state=0).fit(frame)
+    bounds = gat.target_scale_.bounds
+    gat.partial_fit(pd.DataFrame({"model": [0], "dataset": ["z"], "score": [1.01]}))
+    assert gat.target_scale_.bounds == bounds == (0.0, 1.0)
 
 
 def test_level_and_spread_of_an_unknown_dataset_follow_its_features():

@@ -395,6 +395,26 @@ def test_a_tuple_that_is_an_id_is_one_dataset():
     assert recommend(names, ("x", "y"), k=1)["dataset"].tolist() == ["x", "y"]
 
 
+@pytest.mark.parametrize("ids", [["pets"], ["pets", "new"]], ids=len)
+def test_an_index_of_names_holds_the_ids(forest, ids):
+    frame = pd.DataFrame({"dataset": ids, "size": np.arange(len(ids)) + 3.0})
+    expected = recommend(forest, frame, k=1)
+    assert_frame_equal(recommend(forest, frame.set_index("dataset").rename_axis(None), k=1), expected)
+    numbered = frame[["size"]].set_axis(range(7, 7 + len(ids)))
+    if len(ids) == 1:
+        assert recommend(forest, numbered, k=1)["dataset"].tolist() == ["new dataset"]
+    else:
+        with pytest.raises(ValueError, match="datasets has no column 'dataset' with the dataset ids"):
+            recommend(forest, numbered, k=1)
+
+
+def test_arrays_without_dimensions_are_what_they_hold(forest):
+    assert_frame_equal(recommend(forest, np.array("pets"), k=1), recommend(forest, "pets", k=1))
+    assert_frame_equal(recommend(forest, "pets", np.array("vit"), k=1), recommend(forest, "pets", ["vit"], k=1))
+    given = ({"dataset": "new", "size": wrap(3.0)} for wrap in (float, np.array))
+    assert_frame_equal(*(recommend(forest, each, k=1) for each in given))
+
+
 def test_context_needs_partial_fit(forest, records):
     with pytest.raises(ValueError, match="RandomForestRegressor has no partial_fit; leave context out"):
         recommend(forest, "pets", context=records[:1])

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 
@@ -553,3 +554,17 @@ def test_ids_that_cannot_be_looked_up_are_refused_with_their_row(read, message):
     with pytest.raises(TypeError, match=f"{message}, which is unhashable; expected a string, a number, a tuple or"):
         read(["a", ["b"], "c"])
     assert read(["a", ("b",), "c"]) is not None
+
+
+def test_numbers_as_objects_are_numbers():
+    plain = records(model__size=[1.0, 1.0, 2.5], pair__x=[1, 2, 3])
+    pairs = read(plain.astype(object))
+    assert_frame_equal(pairs.features, plain[["model__size", "pair__x"]])
+    with pytest.raises(ValueError, match="Column 'model__size' does not hold numbers"):
+        read(plain.assign(model__size=["big", 1.0, 2.0]).astype(object))
+
+
+@pytest.mark.parametrize("kind", [np.complex64, complex, object])
+def test_complex_scores_are_refused(kind):
+    with pytest.raises(ValueError, match=r"3 value\(s\) that are not finite numbers, the first is .* for model 'a' on"):
+        make_records(records(score=np.array([0.5 + 2j, 0.5, 0.2 - 1j]).astype(kind)))

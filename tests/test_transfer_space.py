@@ -251,6 +251,8 @@ def test_ranking_all_models_is_predicting_all_pairs(records, fitted):
         pairs = pd.DataFrame([row] * 40).assign(model=fitted.models_)
         assert_allclose(fitted.predict(pairs), scores, rtol=1e-12)
     assert_allclose(fitted.predict_all(rows.iloc[[2]])[0], table[2], rtol=1e-12)
+    only = rows[[name for name in rows if str(name).startswith("dataset")]]
+    assert_array_equal(fitted.predict_all(only), table)
 
 
 @settings(deadline=None, max_examples=20)

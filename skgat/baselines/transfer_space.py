@@ -16,7 +16,7 @@ from .._versioned import VersionedMixin
 from ..exceptions import warn_of_unknown
 from ..gat.reading import read_features
 from ..graph import SIDES, build_graph
-from ..records import read_pairs
+from ..records import on_any_model, read_pairs
 from ._spaces import Recipe, fit_space, learn_weights, settle
 
 
@@ -230,14 +230,14 @@ class TransferSpaceRegressor(DocumentedMixin, VersionedMixin, RecordRegressorMix
         Parameters
         ----------
         X : frame of records or array of shape (n_rows, n_columns)
-            One row a dataset; it does not matter which model the row names.
+            One row a dataset; it does not matter which model the row names, if it does.
 
         Returns
         -------
         scores : array of shape (n_rows, n_models)
             In the order of ``models_``.
         """
-        (datasets,) = self._place(X, sides=("dataset",))
+        (datasets,) = self._place(on_any_model(self, X), sides=("dataset",))
         levels = self.mean_ + datasets[:, 0]
         directions = datasets.copy()
         directions[:, 0] = 1.0

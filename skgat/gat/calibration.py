@@ -214,8 +214,10 @@ def noise_of(trial):
         units of the target, without the disagreement and the growth by ``scarcity``.
     """
     off = trial.off / trial.growth
-    ranking = _centred(off, trial.groups)
-    return _by_case(off, trial.cases, trial.apart), _by_case(ranking, trial.cases, trial.apart)
+    errors = _by_case(off, trial.cases, trial.apart)
+    ranking = _by_case(_centred(off, trial.groups), trial.cases, trial.apart)
+    # Estimated from fewer errors it may come out larger, but what is left when the level is known is a part of all.
+    return errors, {case: min(size, errors[case]) for case, size in ranking.items()}
 
 
 @dataclass(frozen=True)

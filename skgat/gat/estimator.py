@@ -389,7 +389,7 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         Parameters
         ----------
         X : frame of records or array of shape (n_rows, n_columns)
-            One row a dataset; what the row says of a model or of a pair is not read.
+            One row a dataset; what the row says of a model or of a pair is not read and may be left out.
         return_std : bool, default=False
             Whether to return standard deviations too.
 
@@ -408,7 +408,7 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
     def ranking_std(self, X):
         """Standard deviations of the scores relative to the other models on the same dataset.
 
-        Smaller than those of :meth:`predict`: the level of a dataset is left out, which is the same for all models.
+        At most those of :meth:`predict`: the level of a dataset is left out, which is the same for all models.
 
         Parameters
         ----------

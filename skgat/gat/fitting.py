@@ -10,7 +10,7 @@ import torch
 
 from .._likeness import Likeness, make_likeness, read_similarity
 from ..graph import SIDES, Graph, neighbors
-from ..records import ROLES, lookup_ids
+from ..records import ROLES, lookup_ids, plain_value
 from .calibration import Fold, Rival, blend, blend_by_order, draw_folds, errors_on_held, noise_of, scarcity, try_folds
 from .distributed import training_layout
 from .edges import DenseEdges, choose_layout
@@ -58,7 +58,7 @@ class Task:
     settings: dict
 
 
-def prepare(estimator, graph, scaling=None, transform=None, n_neighbors=None):
+def prepare(estimator, graph, scaling=None, scale=None, n_neighbors=None):
     """Scale the features, find similar nodes and transform the target.
 
     What is given besides the graph is that of a fitted estimator, whose graph has grown: it stays as it was in its fit.
@@ -81,9 +81,10 @@ def prepare(estimator, graph, scaling=None, transform=None, n_neighbors=None):
         others, weights = likeness.among_known()
         near["dataset"] = others, as_distances(weights)
     sigmoid = estimator.conv == "gatconv"
-    target, scale = fit_target(transform or estimator.target_transform, graph, features["dataset"], sigmoid)
+    kind, bounds = (estimator.target_transform, None) if scale is None else (scale.kind, scale.bounds)
+    target, scale = fit_target(kind, graph, features["dataset"], sigmoid, bounds)
     config = {
-        name: getattr(estimator, name)
+        name: plain_value(getattr(estimator, name))
         for name in ("conv", "additive", "edge_features", "hidden_dim", "n_heads", "combine", "decoder", "n_neighbors",
                      "n_estimators", "dropout", "kernel_weight")
     }  # fmt: skip
@@ -96,7 +97,7 @@ def prepare(estimator, graph, scaling=None, transform=None, n_neighbors=None):
 
 def _settings(estimator, graph):
     settings = {
-        name: getattr(estimator, name)
+        name: plain_value(getattr(estimator, name))
         for name in ("learning_rate", "weight_decay", "max_iter", "edge_dropout", "node_dropout", "loss",
                      "rank_weight", "schedule")
     }  # fmt: skip
@@ -429,7 +430,7 @@ def _freeze(network, inputs, task, trained):
 def _rebuild(estimator, graph):
     """The network of a fitted estimator and its inputs over a graph; on the CPU, where a single pass is at home."""
     frozen = estimator.network_
-    task = prepare(estimator, graph, frozen.scaling, estimator.target_scale_.kind, frozen.config["n_neighbors"])
+    task = prepare(estimator, graph, frozen.scaling, estimator.target_scale_, frozen.config["n_neighbors"])
     task.config.update(frozen.config)
     network = make_network(task.config, None)
     network.load_state_dict({name: torch.as_tensor(np.array(value)) for name, value in frozen.weights.items()})

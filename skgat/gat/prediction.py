@@ -5,7 +5,7 @@ __all__ = ["end_of", "predict_columns", "predict_of_terms", "predict_pairs"]
 import numpy as np
 
 from ..graph import SIDES
-from ..records import ROLES, read_pairs
+from ..records import ROLES, on_any_model, read_pairs
 from .inference import ASKED_OF_KNOWN, CASES, End
 from .reading import read_features
 
@@ -82,7 +82,7 @@ def predict_columns(estimator, X):
     unknown : dict of set
         The ids of the datasets of which nothing is known at all.
     """
-    pairs = read_pairs(estimator, X, reset=False, missing=True)
+    pairs = read_pairs(estimator, on_any_model(estimator, X), reset=False, missing=True)
     network, graph, scale = estimator.network_, estimator.graph_, estimator.target_scale_
     tables, codes, unknown = read_features(graph, network.scaling, pairs, roles=("dataset",))
     codes, features = codes["dataset"], network.scale("dataset", tables["dataset"])

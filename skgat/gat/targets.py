@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import expit, logit, ndtri
 
 from .._ranking import Rows, mean_ranks
+from ..records import plain_value
 from .placement import Placement, place
 
 #: Records of the average dataset that are added to each one's own when its level and its spread are estimated.
@@ -134,7 +135,7 @@ class TargetScale:
         return (standard - other.slope * guess) / (self.slope * unit)
 
 
-def fit_target(kind, graph, dataset_features, sigmoid=False):
+def fit_target(kind, graph, dataset_features, sigmoid=False, bounds=None):
     """The target of each edge and the scale that it is in.
 
     Parameters
@@ -145,6 +146,8 @@ def fit_target(kind, graph, dataset_features, sigmoid=False):
         Scaled.
     sigmoid : bool
         Whether the decoder ends in a sigmoid: then the target is moved to its range instead of standardised.
+    bounds : tuple of float, optional
+        The range of the scores where it was found before: by default it is found here.
 
     Returns
     -------
@@ -155,10 +158,11 @@ def fit_target(kind, graph, dataset_features, sigmoid=False):
     scores, weights = graph.scores, graph.weights
     levels, spreads, level_errors = np.zeros(graph.n_datasets), np.ones(graph.n_datasets), np.zeros(graph.n_datasets)
     placement = limits = None
-    bounds, slope = (0.0, 1.0), 1.0
-    if kind == "logit" or sigmoid:
-        bounds = _bounds(scores, strict=kind == "logit")
+    slope = 1.0
+    if bounds is None:
+        bounds = _bounds(scores, strict=kind == "logit") if kind == "logit" or sigmoid else (0.0, 1.0)
     if kind == "logit":
+        _check_bounds(graph, bounds)
         share = (scores - bounds[0]) / (bounds[1] - bounds[0])
         values = logit(np.clip(share, _LOGIT_MARGIN, 1.0 - _LOGIT_MARGIN))
     elif kind in _WITHIN_DATASETS:
@@ -227,6 +231,18 @@ def _bounds(scores, strict):
         )
     low, high = float(scores.min()), float(scores.max())
     return (low, high) if high > low else (low, low + 1.0)
+
+
+def _check_bounds(graph, bounds):
+    beyond = (graph.scores < bounds[0]) | (graph.scores > bounds[1])
+    if beyond.any():
+        edge = int(beyond.argmax())
+        model = plain_value(graph.models[graph.edge_models[edge]])
+        dataset = plain_value(graph.datasets[graph.edge_datasets[edge]])
+        raise ValueError(
+            f'target_transform="logit" was fitted to scores between {bounds[0]:g} and {bounds[1]:g}, but the score of '
+            f"model {model!r} on dataset {dataset!r} is {graph.scores[edge]:g}."
+        )
 
 
 def _placed_moments(graph, features):
