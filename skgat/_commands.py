@@ -16,6 +16,7 @@ from sklearn.model_selection import cross_validate
 from sklearn.pipeline import Pipeline
 
 from . import model_selection, persistence
+from ._files import is_special
 from ._fitted import as_ids, inspect_recommender
 from .baselines import BiasRegressor
 from .datasets import load_vision_zoo
@@ -94,6 +95,8 @@ def _check_folder(output):
         raise ValueError("Got --output '', but expected the name of a file.")
     if Path(output).is_dir():
         raise ValueError(f"Got --output {output}, but that is a folder; expected the name of a file.")
+    if is_special(output):
+        raise ValueError(f"Got --output {output}, but expected a regular file, not a device, a pipe or a socket.")
     folder = Path(output).resolve().parent
     if not folder.is_dir():
         raise ValueError(f"Got --output {output}, but there is no folder {str(folder)!r}.")

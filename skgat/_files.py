@@ -1,8 +1,10 @@
 """Files that are there as a whole or not at all, whatever ends the process that writes them."""
 
-__all__ = ["KeptFile", "claim_temporary", "is_held", "replace_file"]
+__all__ = ["KeptFile", "claim_temporary", "is_held", "is_special", "replace_file"]
 
+import errno
 import os
+import stat
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +18,8 @@ def replace_file(path, data):
     """Write a file; a reader sees the old content or the new one, never a part.
 
     What is written lies under a temporary name beside ``path`` until it is complete and on the disk. What writers
-    that were killed left of such files is removed.
+    that were killed left of such files is removed. A file that is replaced keeps its permissions; a device, a pipe or a
+    socket is not replaced, but an ``OSError``.
 
     Parameters
     ----------
@@ -63,6 +66,12 @@ class KeptFile:
         self.release()
 
 
+def is_special(path):
+    """Tell whether there is a device, a pipe or a socket, which a file must not take the place of."""
+    mode = _mode(path)
+    return mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
 def is_held(path):
     """Tell whether the owner of a :class:`KeptFile` lives."""
     try:
@@ -101,9 +110,13 @@ def claim_temporary(path, part=None):
 
 def _write(path, data):
     """Write ``path`` and return the file, open and locked."""
+    if is_special(path):
+        told = "Expected the name of a regular file, but this is a device, a pipe or a socket"
+        raise OSError(errno.EEXIST, told, str(path))
     _sweep(path)
     file = _open_locked(path)
     try:
+        _keep_permissions(path, file)
         view = memoryview(data)
         while view:
             view = view[file.write(view) :]
@@ -114,6 +127,23 @@ def _write(path, data):
         file.close()
         raise
     return file
+
+
+def _mode(path):
+    try:
+        return os.stat(path).st_mode
+    except OSError:
+        # Nothing there, or nothing that can be reached: whoever writes hears why.
+        return None
+
+
+def _keep_permissions(path, file):
+    mode = _mode(path)
+    if mode is None or not stat.S_ISREG(mode):
+        return
+    # Some file systems have one mode for all files and refuse every change.
+    if stat.S_IMODE(mode) != stat.S_IMODE(_mode(file.name)):
+        os.chmod(file.name, stat.S_IMODE(mode))
 
 
 def _open_locked(path, part=None):

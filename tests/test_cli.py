@@ -346,6 +346,20 @@ def test_what_cannot_be_written_is_refused_before_the_work(run, folder, monkeypa
     assert err.startswith(f"skgat {command[0]}: error: {message}")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("command", [["fit", "scores.csv"], ["report", "zoo.skgat", "--dataset", "dtd"]])
+def test_a_pipe_is_refused_before_the_work(run, tmp_path, monkeypatch, command):
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("_pipeline", "write_report"):
+        monkeypatch.setattr(_commands, name, lambda *args, **kwargs: pytest.fail("it began to work"))
+    status, out, err = run(*command, "-o", tmp_path / "pipe")
+    assert (status, out) == (2, "")
+    assert err == (
+        f"skgat {command[0]}: error: Got --output {tmp_path / 'pipe'}, but expected a regular file, not a device, "
+        "a pipe or a socket.\n"
+    )
+
+
 @pytest.mark.filterwarnings("default::skgat.exceptions.DuplicatePairWarning")
 def test_warnings_are_one_line(run, folder):
     pd.DataFrame({"model": ["a", "a"], "dataset": ["x", "x"], "score": [0.1, 0.2]}).to_csv(

@@ -307,6 +307,30 @@ def test_only_leftovers_of_the_same_file_are_swept(tmp_path):
     assert sorted(os.listdir(tmp_path)) == sorted([".other.1-aa.tmp", "it.tmp", ".it.tmpx", "it"])
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_what_is_no_regular_file_is_not_replaced(records, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match=r"Expected the name of a regular file, but this is .* a pipe .*pipe'$"):
+        persistence.save(BiasRegressor().fit(records), tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs permission bits")
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path):
+    before = os.umask(0o022)
+    try:
+        replace_file(tmp_path / "new", b"mine")
+        for mode in (0o600, 0o664):
+            (tmp_path / "it").touch()
+            (tmp_path / "it").chmod(mode)
+            replace_file(tmp_path / "it", b"mine")
+            assert (tmp_path / "it").stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o644
+
+
 def test_interrupted_fit_in_a_library(records):
     """Ctrl-C in a fit is a KeyboardInterrupt, and the estimator can be used as before."""
     few = records[["model", "dataset", "score"]]

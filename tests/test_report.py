@@ -306,6 +306,14 @@ def test_refused_paths(recommender, tmp_path):
         write_report(recommender, "cars", tmp_path)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_no_place_for_a_page(recommender, tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr("skgat.report._write.collect", lambda *_: pytest.fail("it began to work"))
+    with pytest.raises(ValueError, match=r"Got path '.*pipe', but expected a regular file"):
+        write_report(recommender, "cars", tmp_path / "pipe")
+
+
 # The command
 
 

@@ -6,7 +6,7 @@ import os
 from numbers import Integral
 from pathlib import Path
 
-from .._files import replace_file
+from .._files import is_special, replace_file
 from ._contents import collect
 from ._page import make_page
 
@@ -58,6 +58,8 @@ def write_report(recommender, dataset, path, *, models=None, k=5, max_records=10
         raise ValueError(f"Got path {str(path)!r}, but there is no folder {str(path.resolve().parent)!r}.")
     if path.is_dir():
         raise ValueError(f"Got path {str(path)!r}, but that is a folder; expected a file name such as report.html.")
+    if is_special(path):
+        raise ValueError(f"Got path {str(path)!r}, but expected a regular file, not a device, a pipe or a socket.")
     page = make_page(collect(recommender, dataset, models, k, max_records))
     replace_file(os.path.realpath(path), page.encode("utf-8"))
     return path
