@@ -6,6 +6,7 @@ import ast
 import gzip
 import json
 import os
+import re
 import time
 import zlib
 from pathlib import Path
@@ -29,6 +30,9 @@ from .report import write_report
 
 #: Of the models for each dataset, where the caller does not say how many.
 _MOST_SHOWN = 5
+
+#: What pandas calls a first column without a name; with a further number where it was written into a file again.
+_NAMELESS = re.compile(r"(Unnamed: 0(\.\d+)?)?")
 
 
 def demo(args):
@@ -233,8 +237,11 @@ def _literal(text):
 
 def _read_records(args):
     scores = _read_table(args.records)
+    if args.model_column in scores.columns:
+        # In a wide table without this column, what counts the rows may be the ids of the models.
+        scores = _without_counters(scores)
     tables = {role: getattr(args, role) for role in ("models", "datasets", "pairs")}
-    tables = {role: _read_table(path) for role, path in tables.items() if path is not None}
+    tables = {role: _without_counters(_read_table(path)) for role, path in tables.items() if path is not None}
     ids = [args.model_column, args.dataset_column]
     if not tables and set(ids) <= set(scores.columns):
         return scores
@@ -252,6 +259,19 @@ def _read_records(args):
 def _only_counts(index):
     # Parquet keeps the index of a pandas frame; no other table has one.
     return isinstance(index, pd.RangeIndex) and index.name is None
+
+
+def _without_counters(frame):
+    """Leave out the numbers of rows, which pandas writes into a file unless told otherwise.
+
+    They describe nothing, and where the rows were sorted by score they would tell it.
+    """
+    counters = [c for c in frame.columns if _NAMELESS.fullmatch(str(c)) and _tells_rows_apart(frame[c])]
+    return frame.drop(columns=counters)
+
+
+def _tells_rows_apart(column):
+    return pd.api.types.is_integer_dtype(column) and column.is_unique
 
 
 def _read_table(path):
@@ -304,7 +324,7 @@ def _match_ids(frame, column, ids):
 
 def _read_known(path, knowledge):
     """A table in which the ids have the types they had in fit, whatever this file alone makes of them."""
-    frame = _read_table(path)
+    frame = _without_counters(_read_table(path))
     for role in ("model", "dataset"):
         _match_ids(frame, knowledge.names[role], _known_by_text(role, knowledge).values())
     return frame

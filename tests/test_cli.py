@@ -137,6 +137,46 @@ def test_fit_joins_a_wide_table_of_numbered_datasets(run, folder):
     assert {row["dataset"] for row in json.loads(out)} == {"2"}
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_counts_the_rows_is_no_feature(run, folder, tmp_path, times):
+    sources = {"scores": "scores.csv", "models": "models.csv", "datasets": "datasets.csv", "new": "new.csv"}
+    for name, source in sources.items():
+        table = pd.read_csv(folder / source)
+        if name == "scores":
+            # Sorted and thinned: the numbers tell the scores, and are not those from 0.
+            table = table.sort_values("score", ignore_index=True).drop(index=[3])
+            table.to_csv(tmp_path / "bare.csv", index=False)
+            pairs = table[["model", "dataset"]].assign(logme=table["score"] ** 2)
+            pairs.to_csv(tmp_path / "pairs.csv")
+        for _ in range(times):
+            table.to_csv(tmp_path / f"{name}.csv")
+            table = pd.read_csv(tmp_path / f"{name}.csv")
+    tables = [f"--{role}={tmp_path}/{role}.csv" for role in ("models", "datasets", "pairs")]
+    assert run("fit", tmp_path / "scores.csv", *tables, "-o", "counted.skgat", *QUICK)[0] == 0
+    roles = persistence.load(folder / "counted.skgat")["encode"].roles_
+    assert not [name for name in roles if "Unnamed" in name]
+    status, _, err = run("recommend", "counted.skgat", "--dataset", tmp_path / "new.csv")
+    assert (status, err) == (0, "")
+    counted, bare = (
+        run("evaluate", tmp_path / name, *tables, "--folds", 2, *QUICK)[1].partition("s)")[2]
+        for name in ("scores.csv", "bare.csv")
+    )
+    assert counted == bare != ""
+
+
+def test_what_counts_the_rows_of_a_wide_table_is_no_dataset(run, folder):
+    wide = pd.DataFrame({"model": ["a", "b", "c"], "pets": [0.5, 0.6, 0.7], "cars": [0.3, 0.2, 0.4]})
+    wide.to_csv(folder / "counted.csv")
+    assert "3 models, 2 datasets, 6 records" in run("fit", "counted.csv", "-o", "counted.skgat", *QUICK)[1]
+
+
+def test_a_nameless_column_of_text_is_read(run, folder):
+    scores = pd.read_csv(folder / "scores.csv")
+    scores.set_axis([f"run on {d}" for d in scores["dataset"]]).to_csv(folder / "noted.csv")
+    assert run("fit", "noted.csv", "-o", "noted.skgat", *QUICK)[0] == 0
+    assert persistence.load(folder / "noted.skgat")["encode"].roles_ == {"Unnamed: 0": "dataset"}
+
+
 def test_recommend_prints_the_ranking(run, folder):
     expected = recommend(persistence.load(folder / "zoo.skgat"), pd.read_csv(folder / "new.csv"), k=4)
     status, out, err = run("recommend", "zoo.skgat", "--dataset", "new.csv", "-k", 4)
