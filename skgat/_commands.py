@@ -3,6 +3,7 @@
 __all__ = ["demo", "evaluate", "fit", "recommend", "report"]
 
 import ast
+import errno
 import gzip
 import json
 import os
@@ -276,11 +277,10 @@ def _tells_rows_apart(column):
 
 def _read_table(path):
     name = str(path).lower()
-    if name.endswith((".csv", ".csv.gz", ".tsv")):
-        try:
-            return pd.read_csv(path, sep="\t" if name.endswith(".tsv") else ",")
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise ValueError(f"{str(path)!r} is damaged or cut off ({error}).") from error
+    if name.endswith((".csv", ".csv.gz")):
+        return _read_text(path, "comma", ",")
+    if name.endswith(".tsv"):
+        return _read_text(path, "tab", "\t")
     if name.endswith((".parquet", ".pq")):
         try:
             return pd.read_parquet(path)
@@ -288,7 +288,29 @@ def _read_table(path):
             raise ValueError(
                 f"Reading {str(path)!r} needs pyarrow; install it with: pip install 'skgat[arrow]'."
             ) from error
+        except FileNotFoundError as error:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
+        except (ValueError, OSError) as error:
+            raise ValueError(f"Got {path}, but expected a Parquet file ({error}).") from error
     raise ValueError(f"Got the table {str(path)!r}, but expected a file that ends in .csv, .csv.gz, .tsv or .parquet.")
+
+
+def _read_text(path, separator, sign):
+    try:
+        table = pd.read_csv(path, sep=sign)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{str(path)!r} is damaged or cut off ({error}).") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"Got {path}, but expected text in UTF-8 ({error}).") from error
+    except pd.errors.EmptyDataError as error:
+        raise ValueError(f"Got {path}, but expected a header with the names of the columns ({error}).") from error
+    except pd.errors.ParserError as error:
+        told = str(error).strip()
+        raise ValueError(f"Got {path}, but expected cells with a {separator} between them ({told}).") from error
+    header = str(table.columns[0])
+    if table.shape[1] == 1 and any(other in header for other in {",", ";", "\t"} - {sign}):
+        raise ValueError(f"Got {path} with the only column {header!r}, but expected a {separator} between columns.")
+    return table
 
 
 def _datasets(text, knowledge):

@@ -314,7 +314,22 @@ BAD = [
     (["fit", "missing.csv", "-o", "x"], r"No such file or directory: 'missing\.csv'"),
     (["fit", "README", "-o", "x"], r"Got the table 'README', but expected a file that ends in \.csv"),
     (["fit", "empty.csv", "-o", "x"], r"No columns to parse from file"),
+    (["fit", "empty.csv", "-o", "x"], r"Got empty\.csv, but expected a header with the names of the columns \(No col"),
+    (["fit", "wide.utf16.csv", "-o", "x"], r"Got wide\.utf16\.csv, but expected text in UTF-8 \('utf-8' codec"),
+    (["fit", "ragged.csv", "-o", "x"], r"Got ragged\.csv, but expected cells with a comma .* in line 3, saw 4"),
+    (
+        ["fit", "ragged.tsv", "-o", "x"],
+        r"Got ragged\.tsv, but expected cells with a tab between them \(Error .* saw 4\)\.",
+    ),
+    (["fit", "semicolon.csv", "-o", "x"], r"Got semicolon\.csv with the only column 'model;dataset;score'"),
+    (["fit", "decimal.csv", "-o", "x"], r"only column 'model;dataset;score', but expected a comma between columns\."),
+    (["fit", "tab.csv", "-o", "x"], r"only column 'model\\tdataset\\tscore', but expected a comma between columns\."),
+    (["fit", "comma.tsv", "-o", "x"], r"only column 'model,dataset,score', but expected a tab between columns\."),
+    (["fit", "scores.csv", "--models", "tab.csv", "-o", "x"], r"Got tab\.csv with the only column"),
+    (["recommend", "zoo.skgat", "--dataset", "ragged.csv"], r"Got ragged\.csv, but expected cells"),
     (["fit", "broken.parquet", "-o", "x"], r"."),
+    (["fit", "broken.parquet", "-o", "x"], r"Got broken\.parquet, but expected a Parquet file \(.+\)"),
+    (["fit", "missing.parquet", "-o", "x"], r"No such file or directory: 'missing\.parquet'"),
     (["fit", "nothing.parquet", "-o", "x"], r"scores has no column|scores holds no score"),
     (["fit", "scores.csv", "-o", "no/where/x"], r"Got --output no/where/x, but there is no folder"),
     (["fit", "cut.csv.gz", "-o", "x"], r"'cut\.csv\.gz' is damaged or cut off \(.+\)"),
@@ -346,6 +361,18 @@ BAD = [
 ]
 
 
+def write_unreadable_tables(folder):
+    (folder / "wide.utf16.csv").write_text("model,pets\nresnet,0.5\n", encoding="utf-16")
+    for name, sign in {"ragged.csv": ",", "ragged.tsv": "\t"}.items():
+        rows = ["model", "dataset", "score"], ["a", "x", "0.5"], ["b", "x", "0", "6"]
+        (folder / name).write_text("".join(f"{sign.join(row)}\n" for row in rows))
+    for name, sign, score in (
+        ("semicolon.csv", ";", "0.5"), ("decimal.csv", ";", "0,5"), ("tab.csv", "\t", "0.5"), ("comma.tsv", ",", "0.5")
+    ):  # fmt: skip
+        rows = ["model", "dataset", "score"], ["a", "x", score]
+        (folder / name).write_text("".join(f"{sign.join(row)}\n" for row in rows))
+
+
 @pytest.mark.parametrize(("argv", "message"), BAD, ids=[" ".join(argv) for argv, _ in BAD])
 def test_bad_input_is_one_line_and_status_2(run, folder, argv, message):
     (folder / "empty.csv").touch()
@@ -357,6 +384,7 @@ def test_bad_input_is_one_line_and_status_2(run, folder, argv, message):
     (folder / "cut.csv.gz").write_bytes(whole[: len(whole) // 2])
     (folder / "bent.csv.gz").write_bytes(whole[:20] + b"\xff" * 20 + whole[40:])
     (folder / "plain.csv.gz").write_bytes((folder / "scores.csv").read_bytes())
+    write_unreadable_tables(folder)
     before = sorted(os.listdir(folder))
     status, out, err = run(*argv)
     assert status == 2
