@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 #: What ``--cv`` and ``--metric`` take. Written out so that ``--help`` needs no library.
 SPLITTERS = ("leave-datasets-out", "leave-models-out", "leave-both-out", "missing-edges")
@@ -225,10 +225,11 @@ def main(argv=None):
     """
     args = build_parser().parse_args(argv)
     try:
-        with _termination_raises(), warnings.catch_warnings():
+        with _termination_raises(), _any_letter_prints(), warnings.catch_warnings():
             warnings.showwarning = _show_warning
             _run(args)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # closed by whoever started the command, who wants no output
+                sys.stdout.flush()
     except KeyboardInterrupt:
         print("skgat: interrupted", file=sys.stderr)
         return _INTERRUPTED
@@ -268,6 +269,24 @@ def _termination_raises():
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _any_letter_prints():
+    """Let ids print with escapes where the encoding of the output has no letters for them."""
+    stream = sys.stdout
+    errors = getattr(stream, "errors", None)
+    # Any other way of handling them was chosen by somebody.
+    if errors not in ("strict", "surrogateescape") or not hasattr(stream, "reconfigure"):
+        yield
+        return
+    stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        # It flushes, and whoever reads may have left; that is no news, or the next who writes hears of it.
+        with suppress(OSError):
+            stream.reconfigure(errors=errors)
 
 
 def _run(args):

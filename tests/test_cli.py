@@ -2,6 +2,7 @@
 
 import functools
 import gzip
+import io
 import json
 import os
 import re
@@ -492,6 +493,36 @@ def test_a_reader_that_leaves_is_no_error(folder):
     command = f"{sys.executable} -m skgat recommend {folder}/zoo.skgat --dataset dtd --json; echo $? >&2"
     result = subprocess.run(["bash", "-c", f"({command}) | true"], env=_environment(), capture_output=True, text=True)
     assert result.stderr == "141\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+def test_without_an_output_the_work_is_done(folder, tmp_path):
+    ask = f"{sys.executable} -m skgat report {folder}/zoo.skgat --dataset dtd -o {tmp_path}/page.html -k 1 >&-"
+    result = subprocess.run(["bash", "-c", ask], env=_environment(), capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert (tmp_path / "page.html").stat().st_size
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_letters_that_the_output_does_not_know_are_escaped(run, folder, encoding):
+    few = pd.read_csv(folder / "scores.csv").replace({"model": {"resnet50": "模型"}})
+    few.to_csv(folder / "letters.csv", index=False)
+    assert run("fit", "letters.csv", "-o", "模.skgat", *QUICK)[0] == 0
+    command = [sys.executable, "-m", "skgat", "recommend", "模.skgat", "--dataset", "dtd", "-k", "23"]
+    environment = {**_environment(), "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert rb"\u6a21\u578b" in result.stdout
+
+
+def test_the_output_of_a_caller_stays_as_it_was(folder, monkeypatch):
+    output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", output)
+    assert cli.main(["recommend", str(folder / "zoo.skgat"), "--dataset", "dtd"]) == 0
+    assert output.errors == "strict"
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert cli.main(["recommend", str(folder / "zoo.skgat"), "--dataset", "dtd"]) == 0
+    assert "rank" in sys.stdout.getvalue()
 
 
 def test_parquet_without_pyarrow_names_the_extra(run, monkeypatch):
