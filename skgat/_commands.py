@@ -28,6 +28,7 @@ from .metrics import ranking_scorer, top_k_regret, weighted_kendall
 from .recommend import recommend as rank
 from .records import make_records
 from .report import write_report
+from .report._figures import Scale
 
 #: Of the models for each dataset, where the caller does not say how many.
 _MOST_SHOWN = 5
@@ -175,21 +176,23 @@ def evaluate(args):
         f"{args.cv}, {n_folds} folds of {len(records)} records, gat = TransferabilityGAT "
         f"({time.perf_counter() - started:.1f} s)\n"
     )
-    print(_text(_summary(folds, metrics), digits=4))
+    print(_text(_summary(folds, metrics, digits=4)))
     print("\nper fold:\n")
     columns = {f"{m} {name}": values[m] for m in metrics for name, values in folds.items()}
     print(_text(pd.DataFrame({"fold": range(1, n_folds + 1), **columns}), digits=4))
 
 
-def _summary(folds, metrics):
+def _summary(folds, metrics, digits):
     rows = []
     for metric in metrics:
-        row = {"metric": metric}
+        row = {}
         for name, values in folds.items():
             defined = values[metric][~np.isnan(values[metric])]
             row[f"{name} mean"] = defined.mean() if len(defined) else np.nan
             row[f"{name} se"] = defined.std(ddof=1) / np.sqrt(len(defined)) if len(defined) > 1 else np.nan
-        rows.append(row)
+        # Every metric has a unit of its own.
+        cells = _cells(row.values(), _decimals([*row.values()], digits))
+        rows.append({"metric": metric, **dict(zip(row, cells, strict=True))})
     return pd.DataFrame(rows)
 
 
@@ -353,4 +356,24 @@ def _read_known(path, knowledge):
 
 
 def _text(table, digits=3):
-    return table.to_string(index=False, float_format=lambda value: f"{value:.{digits}f}", na_rep="-")
+    table = table.copy()
+    decimals = digits
+    for name in table.columns:
+        if pd.api.types.is_float_dtype(table[name]):
+            # An error needs no more decimals than what it is the error of.
+            decimals = decimals if name == "std" else _decimals(table[name], digits)
+            table[name] = _cells(table[name], decimals)
+    return table.to_string(index=False, na_rep="-")
+
+
+def _decimals(values, digits):
+    """So many as were asked for, unless the values differ by less than these can tell, or are less."""
+    values = np.asarray(values, dtype=np.float64)
+    values = values[np.isfinite(values)]
+    if not values.size or (np.ptp(values) or abs(values[0])) >= 10.0**-digits:
+        return digits
+    return max(digits, Scale.of(values).decimals)
+
+
+def _cells(values, decimals):
+    return ["-" if np.isnan(value) else f"{value:.{decimals}f}" for value in values]

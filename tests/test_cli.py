@@ -289,6 +289,42 @@ def test_evaluate_with_every_splitter(run, cv):
     assert "additive" not in out
 
 
+def table_of(lines):
+    return [line.split() for line in lines if line]
+
+
+def test_scores_of_any_unit_can_be_told_apart(run, folder):
+    few = pd.read_csv(folder / "scores.csv")
+    few.assign(score=1e-6 * few["score"]).to_csv(folder / "tiny.csv", index=False)
+    assert run("fit", "tiny.csv", "-o", "tiny.skgat", *QUICK)[0] == 0
+    ask = ["recommend", "tiny.skgat", "--dataset", "dtd"]
+    exact = pd.DataFrame(json.loads(run(*ask, "--json")[1]))
+    rows = table_of(run(*ask)[1].splitlines()[1:])
+    assert len({row[3] for row in rows}) == 5
+    assert [float(row[3]) for row in rows] == pytest.approx(exact["score"], rel=0.01)
+    assert [float(row[4]) for row in rows] == pytest.approx(exact["std"], abs=1e-8)
+    tables = ["--models", "models.csv", "--datasets", "datasets.csv"]
+    metrics = ["--metric", "top_k_regret", "--metric", "pearson"]
+    out = run("evaluate", "tiny.csv", *tables, "--folds", 2, *QUICK, *metrics)[1]
+    regret, pearson = table_of(out.splitlines()[3:5])
+    assert 0 < float(regret[3]) < 1e-6
+    assert re.fullmatch(r"0\.\d{4}", pearson[1]), "a metric has decimals of its own"
+
+
+def test_decimals_of_printed_scores():
+    ranking = pd.DataFrame({"model": ["a", "b", "c"], "score": [0.9, 0.85, 0.844], "std": [0.0213, 0.0214, np.nan]})
+    assert table_of(_commands._text(ranking).splitlines()) == [
+        ["model", "score", "std"],
+        ["a", "0.900", "0.021"],
+        ["b", "0.850", "0.021"],
+        ["c", "0.844", "-"],
+    ]
+    close = ranking.assign(score=[0.86123, 0.86119, 0.86115])
+    assert [row[1] for row in table_of(_commands._text(close).splitlines()[1:])] == ["0.861230", "0.861190", "0.861150"]
+    equal = ranking.assign(score=0.8 + np.arange(3) * 1e-16)
+    assert [row[1] for row in table_of(_commands._text(equal).splitlines()[1:])] == ["0.800"] * 3
+
+
 def test_metric_names_are_those_of_the_library():
     assert set(cli.METRICS) == set(RANKING_SCORERS)
 

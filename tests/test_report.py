@@ -189,6 +189,22 @@ def test_scale(values, told):
     assert Scale.of(values).text(value) == told
 
 
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([1e-6, 5e-6], "0.00000123"),
+        ([1.23e-6], "0.00000123"),
+        ([-3e-9, 0.0], "0.00000123000"),
+        ([0.8, 0.8 + 1e-15], "0.000"),
+        ([0.8, 0.8 + 1e-8], "0.000001"),
+        ([0.0], "0.000"),
+        ([1e-300], "0.000001230000"),
+    ],
+)
+def test_the_scale_of_small_scores(values, told):
+    assert Scale.of(values).text(1.23e-6) == told
+
+
 def test_text_is_escaped_once():
     assert element("p", "a<b", element("b", '"&'), class_='"x"', hidden=True, id=None) == (
         '<p class="&quot;x&quot;" hidden>a&lt;b<b>&quot;&amp;</b></p>'

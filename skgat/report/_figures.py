@@ -13,6 +13,10 @@ _MAP_WIDTH, _MAP_HEIGHT, _MARGIN = 500, 400, 28
 _LABEL_HEIGHT, _LETTER = 15, 7.0
 _NAMED_MODELS, _MOST_LETTERS = 10, 24
 
+#: Of scores that differ by no more than this part of them, the difference is that of calculating them.
+_ROUNDING = 1e-12
+_MOST_DECIMALS = 12
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -23,8 +27,13 @@ class Scale:
     @classmethod
     def of(cls, values):
         """The scale of some scores."""
-        width = float(np.ptp(np.asarray(values, dtype=np.float64)))
-        return cls(int(np.clip(2 - np.floor(np.log10(width)), 0, 6)) if width > 0 else 3)
+        values = np.asarray(values, dtype=np.float64)
+        width, size = float(np.ptp(values)), float(np.abs(values).max())
+        if width <= _ROUNDING * size:
+            return cls(min(max(3, 2 - _magnitude(size)), _MOST_DECIMALS))
+        # Small numbers may have as many digits as others, after all their zeros.
+        most = min(max(6, 5 - _magnitude(size)), _MOST_DECIMALS)
+        return cls(int(np.clip(2 - _magnitude(width), 0, most)))
 
     def text(self, value):
         """A score."""
@@ -33,6 +42,11 @@ class Scale:
     def signed(self, value):
         """A difference of scores."""
         return f"{value:+,.{self.decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _magnitude(number):
+    """The place of the first digit: 0 for those from 1 to 10, and for 0."""
+    return int(np.floor(np.log10(number))) if number > 0 else 0
 
 
 def interval_bar(score, near, wide, limits):
