@@ -6,10 +6,12 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from pretend_device import AWAY
 
 from skgat import transferability as tr
+from skgat.transferability._inputs import Features
 
 FEATURE_MEASURES = [
     "gbc",
@@ -160,6 +162,76 @@ def test_whole_numbers_and_columns_in_fortran_order(measure):
     expected = score(measure, whole.astype(float), y)
     assert score(measure, whole, y) == pytest.approx(expected, rel=1e-12)
     assert score(measure, np.asfortranarray(whole), y) == pytest.approx(expected, rel=1e-12)
+
+
+FRAMES = {
+    "plain": lambda X: X,
+    "single": lambda X: X.astype("float32"),
+    "nullable": lambda X: X.astype("Float64"),
+    "pyarrow": lambda X: X.astype("double[pyarrow]"),
+    "objects": lambda X: X.astype(object),
+    "mixed": lambda X: X.assign(a=X["a"].astype("Float64"), b=X["b"].astype("float32"), d=X["d"].astype("boolean")),
+    "polars decimals": lambda X: pl.DataFrame(X.to_dict("list")).cast({"a": pl.Decimal(20, 12)}),
+}
+
+
+def frame_of(X):
+    """A frame with a column of truth values, and the same numbers as an array."""
+    frame = pd.DataFrame(np.round(X[:, :3], 6), columns=list("abc")).assign(d=X[:, 3] > 0)
+    return frame, frame.to_numpy(dtype=float)
+
+
+@pytest.mark.parametrize("measure", FEATURE_MEASURES)
+@pytest.mark.parametrize("convert", FRAMES.values(), ids=FRAMES)
+def test_frames_of_any_numbers_are_features(measure, convert):
+    X, y = task()
+    frame, values = frame_of(X)
+    assert score(measure, convert(frame), y) == pytest.approx(score(measure, values, y), rel=1e-3)
+
+
+def test_plain_frames_keep_their_dtype():
+    X, y = task()
+    for dtype in ("float32", "float64"):
+        frame = pd.DataFrame(X).astype(dtype)
+        assert Features(frame).source.dtype == dtype
+        assert Features(frame.convert_dtypes()).source.dtype == dtype
+        assert tr.logme(frame.convert_dtypes(), y) == tr.logme(frame, y) == tr.logme(X.astype(dtype), y)
+
+
+def test_frames_of_probabilities_and_of_targets():
+    P, y = probabilities()
+    for dtype in ("Float64", "double[pyarrow]"):
+        assert tr.leep(pd.DataFrame(P).astype(dtype), y) == tr.leep(P, y)
+        targets = pd.DataFrame(P[:, :2]).astype(dtype)
+        assert tr.logme(P, targets, regression=True) == tr.logme(P, P[:, :2], regression=True)
+
+
+@pytest.mark.parametrize("dtype", ["Float64", "double[pyarrow]", object])
+def test_what_is_missing_in_a_frame_is_refused_as_nan_is(dtype):
+    X, y = task()
+    frame = pd.DataFrame(X).astype(dtype)
+    frame.iloc[7, 2] = pd.NA
+    for measure in FEATURE_MEASURES:
+        with pytest.raises(ValueError, match="with NaN or infinite values, expected finite numbers"):
+            score(measure, frame, y)
+    with pytest.raises(ValueError, match="regression targets with NaN or infinite values"):
+        tr.logme(X, frame, regression=True)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (lambda n: ["few"] * n, r"column 'told' of the (features|inputs).*, but expected real numbers"),
+        (lambda n: [1.0] * (n - 1) + ["2"], r"column 'told' of the (features|inputs) with '2' in it"),
+        (lambda n: pd.date_range("2020", periods=n), r"column 'told' of the (features|inputs) of dtype datetime64"),
+    ],
+)
+@pytest.mark.parametrize("measure", FEATURE_MEASURES)
+def test_a_column_that_holds_no_numbers_is_named(measure, column, message):
+    X, y = task()
+    frame = pd.DataFrame(X).assign(told=column(len(X)))
+    with pytest.raises(ValueError, match=message):
+        score(measure, frame, y)
 
 
 @pytest.mark.parametrize("measure", [*FEATURE_MEASURES, "leep", "nce"])

@@ -19,6 +19,7 @@ __all__ = [
 
 import numbers
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 
 import numpy as np
@@ -149,6 +150,8 @@ def read_targets(targets, n_rows=None):
     if targets is None:
         raise ValueError("Got labels=None, but expected real targets.")
     values = host(targets)
+    if values.dtype.kind == "O" and values.ndim == 2:
+        values = _of_columns(targets, values, "regression targets")
     if values.dtype.kind not in "biuf":
         raise ValueError(f"Got regression targets of dtype {values.dtype}, but expected numbers.")
     if not values.ndim or 0 in values.shape[1:]:
@@ -158,6 +161,32 @@ def read_targets(targets, n_rows=None):
     if np.ma.is_masked(targets) or not np.isfinite(values).all():
         raise ValueError("Got regression targets with NaN or infinite values, expected finite numbers.")
     return values
+
+
+def _of_columns(frame, values, name):
+    """The numbers of a frame whose columns numpy has no common type for; ``values`` if it is none."""
+    if hasattr(frame, "items"):
+        columns = frame.items()
+    elif hasattr(frame, "get_columns"):
+        columns = zip(frame.columns, frame.get_columns(), strict=True)
+    else:
+        return values
+    found = [_numbers(column, f"column {label!r} of the {name}") for label, column in columns]
+    return np.column_stack(found) if found else values
+
+
+def _numbers(column, name):
+    """A column as numpy numbers, NaN where they are missing."""
+    values = np.asarray(column)
+    if values.dtype.kind in "biuf":
+        return values
+    if values.dtype.kind != "O":
+        raise ValueError(f"Got {name} of dtype {values.dtype}, but expected real numbers.")
+    found = [np.nan if _is_missing(value) else value for value in values.tolist()]
+    other = next((value for value in found if not isinstance(value, numbers.Real | np.bool_ | Decimal)), None)
+    if other is not None:
+        raise ValueError(f"Got {name} with {other!r} in it, but expected real numbers.")
+    return np.array(found, dtype=np.float64)
 
 
 class NpyFile:
@@ -189,7 +218,8 @@ class Features:
     Parameters
     ----------
     source : array-like of shape (n_samples, n_features)
-        A numpy array or memory map, a torch tensor, or anything that slices like one and has a ``shape``.
+        A numpy array or memory map, a torch tensor, a frame of numbers, or anything that slices like an array and
+        has a ``shape``.
     name : str
         What the errors call it.
     """
@@ -200,6 +230,8 @@ class Features:
         shape = tuple(self.source.shape)
         if len(shape) != 2 or not shape[1]:
             raise ValueError(f"Got {name} of shape {shape}, but expected two dimensions, one row a sample.")
+        if isinstance(self.source, np.ndarray) and self.source.dtype.kind == "O":
+            self.source = _of_columns(source, self.source, name)
         if not is_torch(self.source) and np.dtype(self.source.dtype).kind not in "biuf":
             raise ValueError(f"Got {name} of dtype {self.source.dtype}, but expected real numbers.")
         if is_torch(self.source) and self.source.is_complex():
