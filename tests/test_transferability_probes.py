@@ -161,6 +161,15 @@ def test_ncti_is_its_definition():
     assert ncti(X, y) == pytest.approx(sum(parts.values()), rel=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(120, 20), (30, 5), (10, 20)])
+def test_ncti_needs_a_class_of_two_rows(shape):
+    X, y = np.random.default_rng(0).normal(size=shape), np.arange(shape[0])
+    with pytest.raises(ValueError, match="Got labels of which no two rows share a class, but ncti needs the scatter"):
+        ncti(X, y)
+    y[1] = 0
+    assert np.isfinite(ncti(X, y))
+
+
 @settings(deadline=None, max_examples=25)
 @given(n=st.integers(8, 50), d=st.integers(1, 70), n_classes=st.integers(2, 4), seed=st.integers(0, 10**6))
 def test_probes_stay_in_their_range(n, d, n_classes, seed):

@@ -26,7 +26,7 @@ def ncti(features, labels, *, n_dims=64, return_parts=False):
     features : array-like of shape (n_samples, n_features)
         A numpy array, a memory map or a torch tensor; a tensor on a GPU is computed there.
     labels : array-like of shape (n_samples,)
-        Class labels of any dtype.
+        Class labels of any dtype; at least one class must have two rows.
     n_dims : int, default=64
         Number of principal components that the features are reduced to.
     return_parts : bool, default=False
@@ -63,6 +63,8 @@ def ncti(features, labels, *, n_dims=64, return_parts=False):
 def ncti_parts(m, n_dims=64):
     """The three parts of NCTI from moments."""
     check_count(n_dims, "n_dims")
+    if m.labels.n_classes == m.n:
+        raise ValueError("Got labels of which no two rows share a class, but ncti needs the scatter within classes.")
     variances, x = m.principal(n_dims)
     shrinkage = max(np.exp(-variances[:32].sum() * m.n / (m.n - 1)), 1e-10)
     counts = m.counts[:, None]
