@@ -232,6 +232,18 @@ def test_bad_features(given, message):
             function(given)
 
 
+def test_ids_that_a_series_repeats_are_refused(data):
+    features = [features for features, _ in data.values()][:3]
+    again = pd.Series(features, index=["a", "b", "a"])
+    for function in (ProbeEncoder().fit, ProbeEncoder().fit_transform, ProbeEncoder().fit(data).transform):
+        with pytest.raises(ValueError, match="Got datasets with the id 'a' more than once, but expected one entry"):
+            function(again)
+    with pytest.raises(ValueError, match="Got datasets with the id 'a' more than once"):
+        domain_similarity(again)
+    with pytest.raises(ValueError, match="Got labels with the id 7 more than once, but expected one entry a dataset"):
+        label_similarity(pd.Series([["x"], ["y"], ["z"]], index=[3, 7, 7]))
+
+
 def test_more_bad_input(data, tmp_path):
     with pytest.raises(TypeError, match="Got datasets of type list, but expected a dict from dataset ids"):
         ProbeEncoder().fit([np.ones((3, 2))])

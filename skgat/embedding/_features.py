@@ -1,6 +1,6 @@
 """Features of a probe model on each dataset, as callers hand them over."""
 
-__all__ = ["Moments", "read_datasets"]
+__all__ = ["Moments", "as_mapping", "read_datasets"]
 
 import os
 from collections.abc import Mapping
@@ -42,6 +42,16 @@ class Moments:
         return np.maximum(np.linalg.eigvalsh(self.scatter)[::-1], 0.0) / self.n_samples
 
 
+def as_mapping(given, name):
+    """A Series as a dict by its ids, which must differ; anything else as it is."""
+    if not isinstance(given, pd.Series):
+        return given
+    twice = given.index[given.index.duplicated()].tolist()
+    if twice:
+        raise ValueError(f"Got {name} with the id {twice[0]!r} more than once, but expected one entry a dataset.")
+    return dict(zip(given.index, given, strict=True))
+
+
 def read_datasets(given, labels="optional", scatter=False):
     """Read the features of each dataset, block by block.
 
@@ -60,8 +70,7 @@ def read_datasets(given, labels="optional", scatter=False):
     ids : pandas.Index
     moments : list of Moments
     """
-    if isinstance(given, pd.Series):
-        given = dict(zip(given.index, given, strict=True))
+    given = as_mapping(given, "datasets")
     if not isinstance(given, Mapping):
         raise TypeError(
             f"Got datasets of type {type(given).__name__}, but expected a dict from dataset ids to features, or to "

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 
-from ._features import read_datasets
+from ._features import as_mapping, read_datasets
 
 _METRICS = ("cosine", "correlation", "euclidean")
 _LEVELS = ("mean", "class_means")
@@ -95,8 +95,7 @@ def label_similarity(labels):
     pets     1.00  0.25
     farm     0.25  1.00
     """
-    if isinstance(labels, pd.Series):
-        labels = dict(zip(labels.index, labels, strict=True))
+    labels = as_mapping(labels, "labels")
     if not isinstance(labels, Mapping):
         raise TypeError(
             f"Got labels of type {type(labels).__name__}, but expected a dict from dataset ids to their labels."
