@@ -210,6 +210,34 @@ def test_metadata_are_told_by_the_names_of_the_records(cold):
     assert (top1["model"], top1["dataset"]) == ("resnet50", None)
 
 
+@pytest.mark.parametrize("encoder", [True, False])
+def test_of_known_ones_the_metadata_are_those_that_were_used(encoder):
+    numbers = HISTORY[["model", "dataset", "model__year", "dataset__n_classes", "score"]]
+    recommender = fit(numbers, max_iter=3)
+    if not encoder:
+        recommender = TransferabilityGAT(**SMALL | {"max_iter": 3}).fit(numbers)
+    usual = explain(recommender, "swav", "cars", max_records=2)
+    said = {"model": "swav", "model__year": 1999.0}, {"dataset": "cars", "dataset__n_classes": 7.0}
+    told = explain(recommender, *said, max_records=2)
+    pd.testing.assert_frame_equal(told.frame, usual.frame)
+    assert set(told.metadata["value"]) == {2020.0, 196.0}
+    unknown = explain(recommender, said[0] | {"model": "mine"}, said[1] | {"dataset": "new"}, max_records=2)
+    assert set(unknown.metadata["value"]) == {1999.0, 7.0}
+
+
+def test_of_what_joined_after_fit_the_metadata_are_those_that_it_joined_with():
+    recommender = fit(max_iter=3)
+    joined = RECORDS[RECORDS["dataset"] == "pets"]
+    recommender[-1].partial_fit(recommender[:-1].transform(joined))
+    told = explain(recommender, "resnet50", PETS, max_records=2).metadata.set_index("column")["value"]
+    assert told["dataset__domain"] == PETS["domain"].iloc[0]
+    assert told["dataset__train_size"] == PETS["train_size"].iloc[0]
+    changed = PETS.assign(domain="scenes", train_size=5)
+    told = explain(recommender, "resnet50", changed, max_records=2).metadata.set_index("column")["value"]
+    assert told["dataset__domain"] is None
+    assert told["dataset__train_size"] != 5
+
+
 def test_metadata_that_say_nothing_have_no_effect():
     """A constant column is at its average already."""
     told = explain(fit(HISTORY.assign(model__same=1.0), max_iter=5), "swav", "cars", max_records=1)

@@ -123,6 +123,17 @@ def test_the_evidence_is_that_of_explain(recommender, text):
     assert f"<bdi>{strongest['model']}</bdi> on <bdi>{strongest['dataset']}</bdi>" in text
 
 
+def test_of_a_known_dataset_the_metadata_are_those_that_are_used(recommender):
+    cars = ZOO.datasets[ZOO.datasets["dataset"] == "cars"]
+    told = collect(recommender, cars.assign(train_size=5), ["swav"], 1, 3)
+    assert dict(told.described)["dataset__train_size"] == cars["train_size"].iloc[0]
+    assert told.described == collect(recommender, "cars", ["swav"], 1, 3).described
+    evidence = told.explanations[0].metadata.set_index("column")["value"]
+    assert evidence["dataset__train_size"] == cars["train_size"].iloc[0]
+    unknown = collect(recommender, PETS.assign(train_size=5), ["swav"], 1, 3)
+    assert dict(unknown.described)["dataset__train_size"] == 5
+
+
 def test_known_and_predicted_cells(recommender):
     contents = collect(recommender, "cars", None, 1, 1)
     grid = contents.grid

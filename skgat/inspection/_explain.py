@@ -38,9 +38,9 @@ def explain(recommender, model, dataset, *, max_records=250):
     recommender : TransferabilityGAT, or Pipeline that ends in one
         Fitted; a fitted search over one does too.
     model : id, dict or frame of one row
-        A known model, or the metadata of any.
+        A known model, or the metadata of any; of a known one those that it had in ``fit`` are used, and told.
     dataset : id, dict or frame of one row
-        A known dataset, or the metadata of any.
+        A known dataset, or the metadata of any, as for models.
     max_records : int or None, default=250
         At most so many results are taken out, one after the other. In a longer history those are chosen by a quick
         estimate, from the kernel regression and the attention. None for all.
@@ -221,10 +221,9 @@ def _metadata_effects(case):
     rows, effects = [], []
     nodes = [("model", node, id_) for node, id_ in enumerate(case.models.ids)]
     for side, node, id_ in [*nodes, ("dataset", 0, case.dataset.ids[0])]:
-        entity = case.models if side == "model" else case.dataset
         kept = [kept_by(step, side, id_) for step in case.knowledge.transformers]
         for column, encoded in _columns_of(case, side).items():
-            rows.append((side, node, id_, column, _value(case, side, entity, node, column, kept)))
+            rows.append((side, node, id_, column, _value(case, side, node, column, encoded, kept)))
             effects.append(case.values - without_features(case.gat, case.pairs, side, id_, encoded))
     return rows, effects
 
@@ -241,17 +240,25 @@ def _columns_of(case, side):
     return columns
 
 
-def _value(case, side, entity, node, column, kept):
-    """What the caller said of a column, else what was seen in fit; ``kept`` are the rows that steps keep."""
+def _value(case, side, node, column, encoded, kept):
+    """What was used of a column: what the caller said of an unknown one, else what fit saw, ``kept`` by steps."""
+    entity, said = case.models if side == "model" else case.dataset, None
     if column in entity.metadata.columns and entity.metadata[column].notna().iloc[node]:
-        return entity.metadata[column].iloc[node]
+        said = entity.metadata[column].iloc[node]
+    graph = case.gat.graph_
+    code = lookup_ids(getattr(graph, f"{side}s"), entity.ids[[node]])[0]
+    if code < 0 and said is not None:
+        return said
     for table in kept:
         if table is not None and column in table.columns:
             return table[column].iloc[0]
-    graph = case.gat.graph_
-    code = lookup_ids(getattr(graph, f"{side}s"), entity.ids[[node]])[0]
-    names = getattr(graph, f"{side}_columns")
-    return getattr(graph, f"{side}_features")[code, names.index(column)] if code >= 0 and column in names else None
+    if code < 0:
+        return None
+    seen = dict(zip(getattr(graph, f"{side}_columns"), getattr(graph, f"{side}_features")[code], strict=True))
+    # Of what joined after fit the graph alone knows, in other units than the caller's.
+    if said is not None and np.allclose(case.X[encoded].iloc[node].astype(float), [seen[name] for name in encoded]):
+        return said
+    return seen.get(column)
 
 
 def _metadata_frame(case, rows, effects, row):

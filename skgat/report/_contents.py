@@ -124,7 +124,7 @@ def collect(recommender, dataset, models, k, max_records):
     return Contents(
         dataset=entity.ids[0],
         is_known=known is not None and lookup_ids(known, entity.ids)[0] >= 0,
-        described=_described(entity, knowledge),
+        described=_described(entity, knowledge, graph),
         counts={
             "models": None if knowledge.ids["model"] is None else len(knowledge.ids["model"]),
             "datasets": None if known is None else len(known),
@@ -177,15 +177,14 @@ def _with_history(ranking, graph, dataset):
     return ranking.assign(results=results, known=known)
 
 
-def _described(entity, knowledge):
-    """What the caller says of the dataset, else what fit saw."""
-    if len(entity.metadata.columns):
-        return list(entity.metadata.iloc[0].items())
-    for step in _steps(knowledge):
-        kept = kept_by(step, "dataset", entity.ids[0])
-        if kept is not None:
-            return list(kept.iloc[0].items())
-    return []
+def _described(entity, knowledge, graph):
+    """What the caller says of the dataset, else what fit saw; the other way round where that alone is used."""
+    said = entity.metadata.iloc[0].items()
+    kept = (kept_by(step, "dataset", entity.ids[0]) for step in _steps(knowledge))
+    kept = next((table.iloc[0].items() for table in kept if table is not None), ())
+    settled = graph is not None and lookup_ids(graph.datasets, entity.ids)[0] >= 0
+    first, second = (kept, said) if settled else (said, kept)
+    return list(first) or list(second)
 
 
 def _nearest(knowledge, entity, candidates, ranking, graph):
