@@ -418,6 +418,31 @@ class TestRuntime:
         with pytest.raises(ValueError, match='Got device=\'toaster\', but expected "auto", "cpu", "cuda" or anoth'):
             resolve_device("toaster")
 
+    @pytest.mark.parametrize("device", ["mps", "xpu", "meta", "xla", "cuda:64"])
+    def test_a_device_that_is_not_there(self, device, monkeypatch):
+        """What torch says of them is an error of a type of its own, or none."""
+        there = {"mps": torch.backends.mps.is_available(), "xpu": torch.xpu.is_available()}
+        if there.get(device):
+            pytest.skip("it is there")
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        records = make_transfer_records(4, 4).records[["model", "dataset", "score"]]
+        for refused in (resolve_device, lambda device: TransferabilityGAT(device=device).fit(records)):
+            with pytest.raises(ValueError, match=f"Got device='{device}', but torch finds no such device on this mach"):
+                refused(device)
+
+    def test_a_device_that_is_full_is_there(self, monkeypatch):
+        def full(*args, **kwargs):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
+
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch, "empty", full)
+        assert resolve_device("cuda:0") == torch.device("cuda:0")
+
+    def test_the_cpu_is_not_tried(self, monkeypatch):
+        monkeypatch.setattr(torch, "empty", None)
+        monkeypatch.setattr(torch, "Generator", None)
+        assert resolve_device("cpu") == torch.device("cpu")
+
     def test_tensors_are_copies(self):
         array = np.zeros(3, dtype=np.float32)
         array.flags.writeable = False

@@ -19,6 +19,8 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 import torch
 
+from .unwinding import is_out_of_memory
+
 _lock = threading.Lock()
 _held = {"count": 0, "large": 0, "threads": 0}
 _here = threading.local()
@@ -38,7 +40,23 @@ def resolve_device(device):
         raise ValueError(
             f'Got device={device!r}, but torch finds no CUDA device on this machine. Use device="auto" or "cpu".'
         )
+    if resolved.type != "cpu":
+        _try(resolved, device)
     return resolved
+
+
+def _try(resolved, device):
+    """Refuse a device that torch knows by name but does not find here, or that has no random streams."""
+    try:
+        torch.empty(1, device=resolved)
+        make_generator(0, resolved)
+    except (RuntimeError, AssertionError, ImportError) as error:
+        # It is there, and full: what training says then tells what takes less memory.
+        if not is_out_of_memory(error):
+            raise ValueError(
+                f"Got device={device!r}, but torch finds no such device on this machine, or none to train on. Use "
+                f'device="auto" or "cpu". ({str(error).partition(chr(10))[0]})'
+            ) from error
 
 
 def make_generator(seed, device):

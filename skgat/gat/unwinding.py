@@ -1,12 +1,17 @@
 """What is left of an estimator when its fit fails or is interrupted: what it was before."""
 
-__all__ = ["all_or_nothing"]
+__all__ = ["all_or_nothing", "is_out_of_memory"]
 
 import re
 from contextlib import contextmanager
 
 #: How torch says that no memory is left, on the CPU and on a GPU.
 _OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory")
+
+
+def is_out_of_memory(error):
+    """Tell whether an error of torch is about memory."""
+    return isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
 
 
 @contextmanager
@@ -20,7 +25,7 @@ def all_or_nothing(estimator):
             delattr(estimator, name)
         for name, value in before.items():
             setattr(estimator, name, value)
-        if isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)):
+        if is_out_of_memory(error):
             raise MemoryError(
                 "There is not enough memory to train the networks. Smaller hidden_dim, n_layers or n_estimators take "
                 f'less of it; device="cpu" takes none of the GPU\'s. ({str(error).splitlines()[0]})'
