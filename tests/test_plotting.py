@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 from skgat import MetadataEncoder, TransferabilityGAT, plotting, recommend
 from skgat.baselines import BiasRegressor
 from skgat.datasets import load_vision_zoo
-from skgat.inspection import explain
+from skgat.inspection import Explanation, explain
 from skgat.metrics import top_k_regret
 from skgat.plotting import (
     CalibrationDisplay,
@@ -118,6 +118,30 @@ def test_matrix_thins_the_names_of_many_models():
     names = texts(display.ax_.get_yticklabels())
     assert len(names) <= 60
     assert names[1] == str(display.scores.index[display.ax_.get_yticks()[1]])
+
+
+def test_matrix_keeps_what_has_no_score():
+    holes = pd.DataFrame(
+        {
+            "model": ["a", "a", "b", "b", "none"],
+            "dataset": ["x", "y", "x", "empty", "y"],
+            "score": [1.0, 3.0, 2.0, np.nan, np.nan],
+        }
+    )
+    display = TransferabilityMatrixDisplay.from_predictions(holes, known=holes)
+    assert list(display.scores.index) == ["a", "b", "none"], "what has no mean is the last"
+    assert list(display.scores.columns) == ["y", "x", "empty"]
+    np.testing.assert_array_equal(display.im_.get_array().mask, [[0, 0, 1], [1, 0, 1], [1, 1, 1]])
+    assert len(display.known_.get_offsets()) == 3
+    assert "hatched: no score" in display.ax_.get_title()
+
+
+def test_matrix_of_ids_that_are_tuples():
+    ids = pd.Series([("m", 1), ("m", 2)], dtype=object)
+    display = TransferabilityMatrixDisplay.from_predictions(
+        pd.DataFrame({"model": ids, "dataset": "x", "score": [1, 2]})
+    )
+    assert list(display.scores.index) == [("m", 2), ("m", 1)]
 
 
 @pytest.mark.parametrize("library", ["polars", "pyarrow"])
@@ -573,6 +597,59 @@ def test_every_display_draws_again_on_other_axes(bias, gat):
         before = display.figure_
         assert display.plot().figure_ is not before
         plt.close("all")
+
+
+def test_every_display_draws_on_a_part_of_a_figure(bias, gat):
+    for display in drawn(bias, gat):
+        figure = plt.figure(figsize=(14, 5))
+        part, _ = figure.subfigures(1, 2)
+        ax = part.subplots(1, np.size(display.ax_))
+        assert display.plot(ax).figure_ is part
+        figure.canvas.draw()
+        plt.close("all")
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_curves_take_the_short_names_of_arguments(bias, gat, short):
+    style = {"c": "red", "ls": "--", "ms": 9} if short else {"color": "red", "linestyle": "--", "markersize": 9}
+    for display in (
+        RegretCurveDisplay.from_estimator(bias, RECORDS[UNKNOWN], line_kwargs=style),
+        CalibrationDisplay.from_estimator(gat, RECORDS[UNKNOWN], line_kwargs=style),
+    ):
+        line = display.line_
+        assert (line.get_color(), line.get_linestyle(), line.get_markersize()) == ("red", "--", 9)
+
+
+def told(figure):
+    """What every text of a figure looks like once it is drawn."""
+    figure.canvas.draw()
+    found = [text._preprocess_math(text.get_text()) for text in figure.findobj(mpl.text.Text)]
+    assert not any(is_formula for _, is_formula in found)
+    return [text for text, _ in found]
+
+
+def test_dollars_are_no_formula(bias):
+    odd = "$x^{$ 5"
+    truth, groups = RECORDS[UNKNOWN]["score"], RECORDS[UNKNOWN]["dataset"]
+    pred = bias.predict(RECORDS[UNKNOWN])
+    rows = pd.DataFrame({"column": ["a", odd], "value": [odd, 3], "kind": "metadata", "effect": [0.1, -0.1]})
+    explanation = Explanation(odd, odd, score=0.5, std=0.1, frame=rows, n_records=0)
+    numbers, groups_of = pd.Series(np.arange(5.0), name=odd), pd.Series(list("aabbc"), name=odd)
+    points = np.random.default_rng(0).normal(size=(5, 3))
+    drawings = {
+        odd: [
+            RegretCurveDisplay.from_predictions(truth, pred, groups=groups, name=odd),
+            CalibrationDisplay.from_predictions(truth, pred, np.ones(len(truth)), name=odd),
+            EmbeddingDisplay.from_predictions(points, color=numbers),
+            EmbeddingDisplay.from_predictions(points, color=groups_of),
+            TransferabilityMatrixDisplay.from_predictions(RECORDS.rename(columns={"score": odd}), target=odd),
+        ],
+        f"a = {odd}": [ExplanationDisplay.from_predictions(explanation)],
+        f"{odd} = 3": [ExplanationDisplay.from_predictions(explanation)],
+    }
+    for expected, displays in drawings.items():
+        for display in displays:
+            assert expected in told(display.figure_)
 
 
 @pytest.mark.parametrize("style", ["default", "dark_background"])

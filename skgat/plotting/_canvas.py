@@ -20,7 +20,7 @@ __all__ = [
 
 import numpy as np
 
-from ._labels import shorten
+from ._labels import lay_out, plain, shorten
 
 #: Colours that those who see fewer of them can tell apart: those of Okabe and Ito, in place of the two of them that
 #: fade on white a violet and a brown.
@@ -108,16 +108,20 @@ def palette(ax):
     return DARK_PALETTE if dark else PALETTE
 
 
-def add_curve(ax, x, y, label, line_kwargs=None):
+def add_curve(ax, x, y, label, line_kwargs=None, **defaults):
     """Draw a curve in the next colour of the palette, counting the curves that are there already."""
+    from matplotlib.cbook import normalize_kwargs
+    from matplotlib.lines import Line2D
+
     count = sum(line.get_gid() == _CURVE for line in ax.lines)
     colors = palette(ax)
     style = {
         "color": colors[count % len(colors)],
         "marker": MARKERS[count % len(MARKERS)],
         "linestyle": _DASHES[count % len(_DASHES)],
-        "label": label,
-        **(line_kwargs or {}),
+        "label": None if label is None else plain(label),
+        **defaults,
+        **normalize_kwargs(line_kwargs, Line2D),
     }
     (line,) = ax.plot(x, y, **style)
     line.set_gid(_CURVE)
@@ -151,7 +155,7 @@ def name_ticks(ax, columns, rows):
     small = {"fontsize": "small" if max(len(columns), len(rows)) <= 30 else "x-small"}
     ax.set_xticks(*_thinned(columns, _MOST_TICKS), rotation=90, **small)
     ax.set_yticks(*_thinned(rows, _MOST_TICKS), **small)
-    ax.figure.draw_without_rendering()
+    lay_out(ax)
     box = ax.get_window_extent()
     line = 1.15 * ax.get_yticklabels()[0].get_fontsize() * ax.figure.dpi / 72
     ax.set_xticks(*_thinned(columns, min(_MOST_TICKS, box.width / line)), rotation=90, **small)

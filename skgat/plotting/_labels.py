@@ -1,6 +1,6 @@
 """Names in plots: no longer than there is room for, and beside points where there is any."""
 
-__all__ = ["place_labels", "shorten"]
+__all__ = ["lay_out", "place_labels", "plain", "shorten"]
 
 import numpy as np
 
@@ -16,11 +16,22 @@ _PLACES = (
 
 
 def shorten(name):
-    """A name as plots write it: both ends of a long one, and dollars as they are, which would begin a formula."""
+    """A name as plots write it: both ends of a long one, and dollars as they are."""
     text = str(name)
     if len(text) > _MOST_LETTERS:
         text = f"{text[: _MOST_LETTERS // 2]}…{text[-(_MOST_LETTERS // 2 - 1) :]}"
-    return text.replace("$", r"\$")
+    return plain(text)
+
+
+def plain(text):
+    """A text as it is: dollars would begin a formula."""
+    return str(text).replace("$", r"\$")
+
+
+def lay_out(ax):
+    """Find out where everything is going to be, without drawing it."""
+    # What holds the axes may be a part of a figure; its own figure is the whole, as that of a whole is itself.
+    ax.figure.figure.draw_without_rendering()
 
 
 def place_labels(ax, x, y, names):
@@ -37,7 +48,7 @@ def place_labels(ax, x, y, names):
     labels : list of matplotlib Annotation
     """
     ax.margins(0.12)
-    ax.figure.draw_without_rendering()
+    lay_out(ax)
     points = ax.transData.transform(np.column_stack([x, y]))
     frame = ax.get_window_extent()
     radius = 3 * ax.figure.dpi / 72

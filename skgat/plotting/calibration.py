@@ -133,7 +133,7 @@ class CalibrationDisplay:
         self.figure_, self.ax_ = canvas("CalibrationDisplay.plot", ax, (5, 4.6))
         self.ideal_ = add_guide(self.ax_, [0, 1], [0, 1], "ideal") if ref_line else None
         name = self.name if name is None else name
-        self.line_ = add_curve(self.ax_, self.nominal, self.coverage, name, {"markersize": 4, **(line_kwargs or {})})
+        self.line_ = add_curve(self.ax_, self.nominal, self.coverage, name, line_kwargs, markersize=4)
         self.ax_.set(xlabel="nominal coverage of the interval", ylabel="share of true scores inside")
         self.ax_.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         self.ax_.set_title("calibration of the intervals\n(above the diagonal: too cautious)", fontsize="medium")

@@ -11,7 +11,7 @@ from .._fitted import inspect_recommender
 from .._frames import as_pandas, is_frame
 from ..graph import additive_effects
 from ._canvas import MARKERS, PALETTE, canvas, ink, legend_beside, palette, pyplot
-from ._labels import place_labels, shorten
+from ._labels import place_labels, plain, shorten
 
 _METHODS = ("pca", "tsne")
 _MOST_GROUPS = len(PALETTE)
@@ -167,7 +167,7 @@ class EmbeddingDisplay:
             outline = {"edgecolors": ink(self.ax_), "linewidths": 0.5}
             values = self.color.to_numpy(dtype=np.float64)
             self.points_ = [self.ax_.scatter(x, y, s=size, c=values, cmap=cmap, **outline)]
-            label = "" if self.color.name is None else str(self.color.name)
+            label = "" if self.color.name is None else plain(self.color.name)
             self.colorbar_ = self.figure_.colorbar(self.points_[0], ax=self.ax_, label=label)
         else:
             self.points_ = self._draw_groups(x, y, size)
@@ -190,7 +190,7 @@ class EmbeddingDisplay:
             # Legends leave out what begins with an underscore.
             label = shorten(f" {name}" if name.startswith("_") else name)
             drawn.append(self.ax_.scatter(x[rows], y[rows], s=size, color=color, marker=marker, label=label))
-        title = None if self.color.name is None else str(self.color.name)
+        title = None if self.color.name is None else plain(self.color.name)
         legend_beside(self.ax_, title=title)
         return drawn
 

@@ -7,7 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from ._canvas import ink, palette, panels
-from ._labels import shorten
+from ._labels import plain, shorten
 
 _EFFECTS = {"effect": "effect on the predicted score", "ranking_effect": "effect relative to the other models"}
 _KINDS = {"record": "Past results", "metadata": "Metadata"}
@@ -114,7 +114,7 @@ class ExplanationDisplay:
         if kind == "record":
             rows = zip(part["model"], part["dataset"], part["score"], strict=True)
             return [f"{shorten(model)} on {shorten(dataset)}: {score:.4g}" for model, dataset, score in rows]
-        return [f"{c} = {_short(v)}" for c, v in zip(part["column"], part["value"], strict=True)]
+        return [plain(f"{c} = {_short(v)}") for c, v in zip(part["column"], part["value"], strict=True)]
 
 
 def _strongest(part, effect, k):

@@ -10,6 +10,7 @@ from .._frames import as_pandas, column_names, is_frame
 from ..recommend import recommend
 from ..records import lookup_ids
 from ._canvas import canvas, faded, ink, luminance, name_ticks, pyplot
+from ._labels import plain
 
 
 class TransferabilityMatrixDisplay:
@@ -134,7 +135,7 @@ class TransferabilityMatrixDisplay:
         self.figure_, self.ax_ = canvas("TransferabilityMatrixDisplay.plot", ax, size)
         values = self.scores.to_numpy(dtype=np.float64)
         self.im_ = self.ax_.imshow(np.ma.masked_invalid(values), cmap=cmap, aspect="auto", interpolation="nearest")
-        self.colorbar_ = self.figure_.colorbar(self.im_, ax=self.ax_, label=self.name) if colorbar else None
+        self.colorbar_ = self.figure_.colorbar(self.im_, ax=self.ax_, label=plain(self.name)) if colorbar else None
         marked = mark_known and self.known is not None
         self._write(values, marked)
         self.known_ = self._mark(values) if marked else None
@@ -177,10 +178,16 @@ def _table(cells):
     if not len(cells):
         raise ValueError("Got no pairs, but expected at least 1 row.")
     table = cells.pivot_table(index="model", columns="dataset", values="score", aggfunc="mean", sort=False)
-    if not table.size:
+    # What has no score at all is left out of it.
+    table = table.reindex(index=_distinct(cells["model"]), columns=_distinct(cells["dataset"]))
+    if not table.notna().to_numpy().any():
         raise ValueError("Got no score that is a number, but expected at least 1.")
     by_model, by_dataset = (table.mean(axis=axis).sort_values(ascending=False, kind="stable").index for axis in (1, 0))
     return table.loc[by_model, by_dataset]
+
+
+def _distinct(ids):
+    return pd.Index(ids.dropna().unique(), name=ids.name, tupleize_cols=False)
 
 
 def _marked(scores, models, datasets):
