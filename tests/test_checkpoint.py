@@ -288,3 +288,16 @@ def test_a_path_is_an_argument_like_any_other(encoded, tmp_path):
     loaded = persistence.load(tmp_path / "it")
     assert loaded.checkpoint_dir == tmp_path
     assert_array_equal(loaded.predict(encoded), gat.predict(encoded))
+
+
+def test_a_training_that_diverged_leaves_no_checkpoint_to_go_on_from(encoded, tmp_path, monkeypatch):
+    """Neither when it is cut off after its weights are none, and goes on."""
+    gat = make(learning_rate=1e30, checkpoint_dir=tmp_path)
+    for _ in range(2):
+        cut_off(clone(gat), encoded, monkeypatch, 8)
+        (kept,) = tmp_path.iterdir()
+        with np.load(kept) as state:
+            assert not all(np.isfinite(state[name]).all() for name in state.files if name.startswith("network/"))
+        with pytest.raises(ValueError, match=r"Got learning_rate=1e\+30, with which training diverged: after 12"):
+            clone(gat).fit(encoded)
+        assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+import re
 import warnings
 from importlib.util import find_spec
 
@@ -235,6 +236,65 @@ class TestStopping:
         assert lines == [f"epoch {i:>4}  loss {gat.loss_curve_[i - 1]:.5f}" for i in (5, 10, 15, 20)]
         TransferabilityGAT(**TINY).fit(seen)
         assert capsys.readouterr().out == ""
+
+
+DIVERGING = {"learning_rate": 1e30, "rank_weight": 1e308, "weight_decay": 1e300}
+
+
+class TestDivergence:
+    @pytest.mark.parametrize("name", DIVERGING)
+    @pytest.mark.parametrize("kind", MAKERS)
+    def test_it_is_refused(self, kind, name, seen):
+        gat = MAKERS[kind](**TINY | {name: DIVERGING[name]})
+        told = f"Got learning_rate={gat.learning_rate if gat.learning_rate != 'auto' else 0.007!r}, with which training"
+        with pytest.raises(ValueError, match=re.escape(told)) as caught:
+            gat.fit(seen)
+        assert "after 20 epochs" in str(caught.value)
+        assert "Try a smaller learning_rate" in str(caught.value)
+        assert not [attribute for attribute in vars(gat) if attribute.endswith("_")]
+
+    @pytest.mark.parametrize("warm_start", [False, True])
+    def test_the_estimator_stays_as_it_was(self, seen, encoded, warm_start):
+        gat = TransferabilityGAT(**TINY, warm_start=warm_start).fit(seen)
+        before = state_of(gat)
+        with pytest.raises(ValueError, match="with which training diverged"):
+            gat.set_params(learning_rate=1e30).fit(encoded)
+        assert state_of(gat) == before
+        assert np.isfinite(gat.set_params(learning_rate="auto").fit(encoded).predict(encoded)).all()
+
+    def test_predictions_that_are_none_are_refused_too(self, seen, monkeypatch):
+        said = trainer.Trainer.predictions
+        monkeypatch.setattr(trainer.Trainer, "predictions", lambda self: said(self) * np.inf)
+        with pytest.raises(ValueError, match="losses, weights or predictions are not finite"):
+            TransferabilityGAT(**TINY).fit(seen)
+
+    def test_a_loss_that_is_none_is_refused_too(self, seen, monkeypatch):
+        epoch = trainer.Trainer.epoch
+
+        def lose(self):
+            epoch(self)
+            self.losses[-1] = float("inf")
+
+        monkeypatch.setattr(trainer.Trainer, "epoch", lambda self: lose(self) or 0.0)
+        with pytest.raises(ValueError, match="with which training diverged"):
+            TransferabilityGAT(**TINY).fit(seen)
+
+    def test_early_stopping_keeps_the_best_state_if_there_was_one(self, seen, encoded, monkeypatch):
+        stopping = TINY | {"early_stopping": True, "n_iter_no_change": 3}
+        with pytest.raises(ValueError, match="after 3 epochs"):
+            TransferabilityGAT(**stopping, rank_weight=1e308).fit(seen)
+        epoch = trainer.Trainer.epoch
+
+        def spoil(self):
+            loss = epoch(self)
+            if len(self.losses) > 2:
+                self.vector.data.fill_(np.nan)
+            return loss
+
+        monkeypatch.setattr(trainer.Trainer, "epoch", spoil)
+        gat = TransferabilityGAT(**stopping).fit(seen)
+        assert np.isfinite(gat.predict(encoded)).all()
+        assert gat.n_iter_ == 5
 
 
 class TestWarmStart:

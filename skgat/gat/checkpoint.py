@@ -121,6 +121,10 @@ class Checkpoint:
         took = time.monotonic() - started
         self._due = started + took + max(_REST_SECONDS, _REST_SHARE * took)
 
+    def drop(self):
+        """Leave nothing to go on from."""
+        self._file.remove()
+
     def _tell_of_failure(self, error):
         # The fit is worth more than its checkpoint. Once is enough.
         if not self._failed:

@@ -146,6 +146,8 @@ def train(estimator, task, seed, start, context, X, y):
                 _run_epochs(estimator, trainer, task, kernel, context, X, y, checkpoint)
                 trainer.restore_best()
                 predictions = to_numpy(trainer.predictions()).astype(np.float64)
+                if not (trainer.is_finite() and np.isfinite(predictions).all()):
+                    _refuse(trainer, task.settings, checkpoint)
                 trainer.finalize()
                 fitted = _fitted(trainer, task, kernel)
             fitted |= _judge(estimator, task, folds, predictions, kernel, seed)
@@ -169,6 +171,18 @@ def _checkpoint(estimator, task, trainer, seed, start):
     checkpoint = Checkpoint(estimator.checkpoint_dir, identity)
     checkpoint.resume(trainer)
     return checkpoint
+
+
+def _refuse(trainer, settings, checkpoint):
+    """Refuse a training that has come to numbers that are none."""
+    if checkpoint is not None:
+        # A fit that went on from here would come to the same end.
+        checkpoint.drop()
+    raise ValueError(
+        f"Got learning_rate={settings['learning_rate']!r}, with which training diverged: after {len(trainer.losses)} "
+        "epochs its losses, weights or predictions are not finite. Try a smaller learning_rate, or less of "
+        f"weight_decay={settings['weight_decay']!r} and rank_weight={settings['rank_weight']!r} where these are large."
+    )
 
 
 def _folds(estimator, task, held_out, seed):

@@ -222,6 +222,11 @@ class Trainer:
         if self.best_state is not None:
             self.network.load_state_dict(self.best_state)
 
+    def is_finite(self):
+        """Tell whether training has come to numbers; what followed on the best state does not count."""
+        last = self.losses[-1] if self.best_state is None else 0.0
+        return math.isfinite(last) and bool(self.vector.detach().isfinite().all())
+
     @torch.no_grad()
     def predictions(self):
         """What each member says of every edge when it hears of those that it was trained on.
