@@ -93,7 +93,7 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         Number of networks, trained together in one pass and averaged.
     learning_rate : float or "auto", default="auto"
         Largest step size of AdamW. ``"auto"`` is 0.007, and with more than 3,000 records it grows with their number up
-        to 0.021: more data take and need larger steps.
+        to 0.021: more data take and need larger steps. A training that diverges is an error; a smaller one helps.
     weight_decay : float, default=0.01
         Decoupled weight decay.
     max_iter : int or "auto", default="auto"
@@ -111,7 +111,7 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         Whether ``fit`` starts from the weights of the last ``fit``, those of the same shape. With ``conv="gatconv"``
         the vectors of models and datasets are among them, by position in ``models_`` and ``datasets_``.
     device : str, default="auto"
-        ``"auto"`` (CUDA when there is one), ``"cpu"``, ``"cuda"`` or any torch device.
+        ``"auto"`` (CUDA when there is one), ``"cpu"``, ``"cuda"`` or any torch device that is there.
     random_state : int, RandomState instance or None, default=None
         Seeds weights, hidden edges and dropout. Torch's global random stream is not touched.
     verbose : int, default=0
