@@ -104,6 +104,12 @@ def test_matrix_averages_a_pair_that_occurs_twice():
     assert display.plot(mark_known=False).known_ is None
 
 
+@pytest.mark.parametrize(("name", "shown"), [(None, ""), ("$ or €", r"\$ or €")])
+def test_matrix_of_scores_with_any_name_or_none(name, shown):
+    display = TransferabilityMatrixDisplay(scores=pd.DataFrame({"x": [1.0, 2.0]}, index=["a", "b"]), name=name).plot()
+    assert display.colorbar_.ax.get_ylabel() == shown
+
+
 def test_matrix_dots_stand_out_from_their_cells(bias):
     display = TransferabilityMatrixDisplay.from_estimator(bias)
     gray = [0.299, 0.587, 0.114]

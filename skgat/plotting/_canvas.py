@@ -119,7 +119,7 @@ def add_curve(ax, x, y, label, line_kwargs=None, **defaults):
         "color": colors[count % len(colors)],
         "marker": MARKERS[count % len(MARKERS)],
         "linestyle": _DASHES[count % len(_DASHES)],
-        "label": None if label is None else plain(label),
+        "label": plain(label),
         **defaults,
         **normalize_kwargs(line_kwargs, Line2D),
     }

@@ -24,8 +24,8 @@ def shorten(name):
 
 
 def plain(text):
-    """A text as it is: dollars would begin a formula."""
-    return str(text).replace("$", r"\$")
+    """A text as it is, where dollars would begin a formula; None stays none."""
+    return None if text is None else str(text).replace("$", r"\$")
 
 
 def lay_out(ax):

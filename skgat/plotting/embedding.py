@@ -190,8 +190,7 @@ class EmbeddingDisplay:
             # Legends leave out what begins with an underscore.
             label = shorten(f" {name}" if name.startswith("_") else name)
             drawn.append(self.ax_.scatter(x[rows], y[rows], s=size, color=color, marker=marker, label=label))
-        title = None if self.color.name is None else plain(self.color.name)
-        legend_beside(self.ax_, title=title)
+        legend_beside(self.ax_, title=plain(self.color.name))
         return drawn
 
 
