@@ -130,6 +130,27 @@ def test_labels_are_described_if_all_have_them(data):
         ProbeEncoder().fit(data).transform(without)
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda frame: frame.astype("Float64"),
+        lambda frame: frame.convert_dtypes(dtype_backend="pyarrow"),
+        lambda frame: frame.astype(object).assign(**{"0": frame["0"].to_numpy()}),
+        lambda frame: frame.astype({"0": bool}),
+    ],
+    ids=["nullable", "pyarrow", "objects", "booleans"],
+)
+def test_frames_of_any_numbers(wrap):
+    frames = {
+        name: pd.DataFrame(x).rename(columns=str).assign(**{"0": x[:, 0] > 0}) for name, (x, _) in clouds().items()
+    }
+    wrapped = {name: wrap(frame.astype(float)) for name, frame in frames.items()}
+    plain = {name: frame.to_numpy(dtype=float) for name, frame in frames.items()}
+    assert_allclose(ProbeEncoder().fit_transform(wrapped), ProbeEncoder().fit_transform(plain))
+    with pytest.raises(ValueError, match=r"for dataset 'd0', but expected numbers"):
+        ProbeEncoder().fit(wrapped | {"d0": wrapped["d0"].astype(object).assign(**{"1": "a"})})
+
+
 def test_features_that_do_not_vary():
     table = ProbeEncoder().fit_transform({"a": np.ones((5, 3)), "b": np.zeros((5, 3))})
     assert np.isfinite(table).all(axis=None)

@@ -10,6 +10,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from .._frames import as_pandas, is_frame
+
 #: Numbers that one block of rows may take.
 _BLOCK = 2**22
 
@@ -126,6 +128,11 @@ def _open(name, entry):
         # numpy knows no bfloat16.
         entry = (entry.float() if str(entry.dtype) == "torch.bfloat16" else entry).detach().cpu().numpy()
     features = np.asanyarray(entry)
+    if features.dtype.kind == "O" and is_frame(entry):
+        # Numpy makes objects of nullable columns, and of numbers beside booleans.
+        plain = as_pandas(entry, f"features of dataset {name!r}").infer_objects()
+        if all(dtype.kind in "biuf" for dtype in plain.dtypes):
+            features = plain.to_numpy(dtype=np.float64)
     if features.ndim != 2 or not features.shape[1] or features.dtype.kind not in "biuf":
         raise ValueError(
             f"Got features of shape {features.shape} and dtype {features.dtype} for dataset {name!r}, but expected "
