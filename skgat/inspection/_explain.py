@@ -246,7 +246,7 @@ def _value(case, side, node, column, encoded, kept):
     if column in entity.metadata.columns and entity.metadata[column].notna().iloc[node]:
         said = entity.metadata[column].iloc[node]
     graph = case.gat.graph_
-    code = lookup_ids(getattr(graph, f"{side}s"), entity.ids[[node]])[0]
+    code = graph.find(side, entity.ids[[node]])[0]
     if code < 0 and said is not None:
         return said
     for table in kept:

@@ -182,7 +182,7 @@ def _described(entity, knowledge, graph):
     said = entity.metadata.iloc[0].items()
     kept = (kept_by(step, "dataset", entity.ids[0]) for step in _steps(knowledge))
     kept = next((table.iloc[0].items() for table in kept if table is not None), ())
-    settled = graph is not None and lookup_ids(graph.datasets, entity.ids)[0] >= 0
+    settled = graph is not None and graph.find("dataset", entity.ids)[0] >= 0
     first, second = (kept, said) if settled else (said, kept)
     return list(first) or list(second)
 
