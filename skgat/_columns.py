@@ -3,7 +3,7 @@
 An encoder here is fitted once on the distinct values of a table; from then on it is a function of a row.
 """
 
-__all__ = ["KINDS", "Categories", "Numbers", "Words", "infer_kind"]
+__all__ = ["KINDS", "Categories", "Numbers", "Words", "counts_rows", "infer_kind"]
 
 import re
 from collections import Counter
@@ -27,6 +27,8 @@ _DATES = {"date", "datetime", "datetime64"}
 _SPANS = {"timedelta", "timedelta64"}
 _SEPARATOR = "\x1f"  # between labels that are already told apart: no label holds it
 _DELIMITERS = (";", "|", ",")
+#: What a first column without a name is called, with a further number where it was written into a file again.
+_NAMELESS = re.compile(r"(Unnamed: 0(\.\d+)?)?")
 #: What the table of all categories of a column may hold.
 _MOST_CELLS = 10**8
 
@@ -42,6 +44,11 @@ def _per_value(column, function):
         # 0.1 of any precision is the same category.
         return function([float(str(value)) for value in values.to_numpy()]), codes
     return function(values.tolist()), codes
+
+
+def counts_rows(name, column):
+    """Tell whether a column holds the numbers of rows that pandas writes into a file unless told otherwise."""
+    return bool(_NAMELESS.fullmatch(str(name))) and pd.api.types.is_integer_dtype(column) and column.is_unique
 
 
 def infer_kind(column):

@@ -7,7 +7,6 @@ import errno
 import gzip
 import json
 import os
-import re
 import time
 import zlib
 from pathlib import Path
@@ -18,6 +17,7 @@ from sklearn.model_selection import cross_validate
 from sklearn.pipeline import Pipeline
 
 from . import model_selection, persistence
+from ._columns import counts_rows
 from ._files import is_special
 from ._fitted import as_ids, inspect_recommender
 from .baselines import BiasRegressor
@@ -32,9 +32,6 @@ from .report._figures import Scale
 
 #: Of the models for each dataset, where the caller does not say how many.
 _MOST_SHOWN = 5
-
-#: What pandas calls a first column without a name; with a further number where it was written into a file again.
-_NAMELESS = re.compile(r"(Unnamed: 0(\.\d+)?)?")
 
 
 def demo(args):
@@ -270,12 +267,7 @@ def _without_counters(frame):
 
     They describe nothing, and where the rows were sorted by score they would tell it.
     """
-    counters = [c for c in frame.columns if _NAMELESS.fullmatch(str(c)) and _tells_rows_apart(frame[c])]
-    return frame.drop(columns=counters)
-
-
-def _tells_rows_apart(column):
-    return pd.api.types.is_integer_dtype(column) and column.is_unique
+    return frame.drop(columns=[column for column in frame.columns if counts_rows(column, frame[column])])
 
 
 def _read_table(path):

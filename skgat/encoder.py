@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._columns import KINDS, Categories, Numbers, Words, infer_kind
+from ._columns import KINDS, Categories, Numbers, Words, counts_rows, infer_kind
 from ._compat import CallbackSupportMixin, DocumentedMixin, Interval, StrOptions, fit_context, with_callbacks
 from ._frames import is_numeric
 from ._output import RecordsOutputMixin, unique_names
@@ -221,6 +221,15 @@ class MetadataEncoder(
     def _find_roles(self, features, model_codes, dataset_codes):
         given = self._overrides("roles", features.columns, (*ROLES, "drop"))
         open_ = [column for column in features.columns if column not in given]
+        for column in open_:
+            if len(features) > 1 and counts_rows(_bare(column), features[column]):
+                warnings.warn(
+                    f"Column {column!r} seems to hold the numbers of the rows, as pandas.DataFrame.to_csv writes them. "
+                    "They describe nothing, and tell the scores where the rows are sorted by them. Leave the column "
+                    f"out (read_csv(..., index_col=0)), or say what it describes: roles={{{column!r}: 'pair'}}.",
+                    UserWarning,
+                    stacklevel=3,
+                )
         found = infer_roles(features[open_], model_codes, dataset_codes) | given
         return {column: found[column] for column in features.columns}
 

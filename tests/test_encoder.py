@@ -1,5 +1,6 @@
 import datetime as dt
 import pickle
+import warnings
 from decimal import Decimal
 
 import numpy as np
@@ -424,6 +425,21 @@ def test_overrides_are_checked(argument):
         MetadataEncoder(**{argument: {"pair__lr": "size"}}).fit(RECORDS)
     with pytest.raises(ValueError, match=f"The '{argument}' parameter of MetadataEncoder must be"):
         MetadataEncoder(**{argument: "automatic"}).fit(RECORDS)
+
+
+def test_numbers_of_rows_among_the_metadata_warn():
+    records = RECORDS.assign(**{"Unnamed: 0": np.arange(len(RECORDS))})
+    with pytest.warns(UserWarning, match=r"'Unnamed: 0' seems to hold the numbers of the rows.*index_col=0"):
+        assert MetadataEncoder().fit(records).roles_["Unnamed: 0"] == "pair"
+    scores = SCORES.reset_index(names="Unnamed: 0")
+    with pytest.warns(UserWarning, match="'pair__Unnamed: 0' seems to hold the numbers of the rows"):
+        MetadataEncoder().fit(make_records(scores))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for role in ("pair", "drop"):
+            MetadataEncoder(roles={"Unnamed: 0": role}).fit(records)
+        MetadataEncoder().fit(records.rename(columns={"Unnamed: 0": "runs"}))
+        MetadataEncoder().fit(records.assign(**{"Unnamed: 0": np.arange(len(RECORDS)) // 2}))
 
 
 def test_a_column_that_differs_within_a_model_warns():

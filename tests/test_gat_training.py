@@ -13,6 +13,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
@@ -261,6 +262,12 @@ class TestDivergence:
             gat.set_params(learning_rate=1e30).fit(encoded)
         assert state_of(gat) == before
         assert np.isfinite(gat.set_params(learning_rate="auto").fit(encoded).predict(encoded)).all()
+
+    def test_a_loss_that_is_large_but_finite_warns(self, seen):
+        gat = TransferabilityGAT(**TINY, learning_rate=10.0)
+        with pytest.warns(ConvergenceWarning, match="loss ended at .* Try a smaller learning_rate than 10"):
+            gat.fit(seen)
+        assert gat.loss_curve_[-1] > 10 * max(gat.loss_curve_[0], 1.0)
 
     def test_predictions_that_are_none_are_refused_too(self, seen, monkeypatch):
         said = trainer.Trainer.predictions

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from pretend_device import AWAY
 from scipy.stats import rankdata
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -61,6 +63,18 @@ def _similarity(more=()):
     kinds = np.arange(len(names)) % 2
     values = 10.0 * (kinds[:, None] == kinds) + np.add.outer(np.arange(len(names)), np.arange(len(names))) / 10
     return pd.DataFrame(values, index=names, columns=names)
+
+
+@pytest.mark.parametrize("method", ["node2vec+", "gat"])
+def test_a_step_size_that_is_too_large_is_named(method):
+    with pytest.warns(ConvergenceWarning, match="Try a smaller learning_rate than 1e"):
+        GraphEmbedder(method, **SMALL, learning_rate=1e5).fit(RECORDS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(
+            ValueError, match=r"^Got learning_rate=1e\+30, with which training diverged: after 30 steps"
+        ):
+            GraphEmbedder(method, **SMALL, learning_rate=1e30).fit(RECORDS)
 
 
 @pytest.fixture(scope="module", params=METHODS)

@@ -2,12 +2,15 @@
 
 __all__ = ["GraphEmbedder"]
 
+import math
+import warnings
 from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -23,6 +26,9 @@ from ._scores import read_scores
 from ._transfer_graph import KINDS, build_transfer_graph, make_measures
 from .skipgram import count_pairs, train_vectors
 from .walks import make_walk_graph, random_walks
+
+#: A loss that ends so many times above its beginning has not only found nothing to learn.
+_ASTRAY = 1.5
 
 
 class GraphEmbedder(
@@ -75,7 +81,8 @@ class GraphEmbedder(
     max_iter : int, default=200
         Steps of the optimizer.
     learning_rate : float, default=0.02
-        The first step size of Adam; it falls to zero.
+        The first step size of Adam; it falls to zero. A training that diverges is an error, one whose loss ends above
+        its beginning a ConvergenceWarning; a smaller one helps.
     output : {"features", "records"}, default="features"
         ``"features"``: numbers alone, for any regressor of scikit-learn. ``"records"``: the two id columns before
         them, and the target after them where the input has it.
@@ -275,6 +282,7 @@ class GraphEmbedder(
             )
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         self.placement_, self.loss_curve_ = self._train(nodes, likeness, seed)
+        self._check_training()
         self.n_iter_ = len(self.loss_curve_)
         self._names = self._output_names(pairs)
         return self
@@ -316,16 +324,32 @@ class GraphEmbedder(
             extended = self.method == "node2vec+"
             walks = random_walks(walker, self.n_walks, self.walk_length, self.p, self.q, extended, rng)
             near = count_pairs(walks, self.window, graph.n_nodes)
-            vectors, losses = train_vectors(
-                *near, graph.negatives, graph.n_nodes, self.n_components, self.n_negative, self.max_iter,
-                self.learning_rate, rng,
-            )  # fmt: skip
+            with np.errstate(over="ignore", invalid="ignore"):  # what came of it is looked at when fit ends
+                vectors, losses = train_vectors(
+                    *near, graph.negatives, graph.n_nodes, self.n_components, self.n_negative, self.max_iter,
+                    self.learning_rate, rng,
+                )  # fmt: skip
             levels = [vectors]
         kind = self.method if weights else "mean"
         placement = Placement(kind, likeness, "similarity" in self.edges, levels, weights, graph.n_models)
         if not weights:
             self._place_the_lonely(placement, nodes)
         return placement, losses
+
+    def _check_training(self):
+        first, last = self.loss_curve_[0], self.loss_curve_[-1]
+        if not math.isfinite(last):
+            raise ValueError(
+                f"Got learning_rate={self.learning_rate!r}, with which training diverged: after "
+                f"{len(self.loss_curve_)} steps the loss is no finite number. Try a smaller learning_rate."
+            )
+        if last > _ASTRAY * first:
+            warnings.warn(
+                f"The training loss ended at {last:.3g}, above the {first:.3g} where it began: the vectors are of "
+                f"little use. Try a smaller learning_rate than {self.learning_rate:.3g}.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
 
     def _place_the_lonely(self, placement, nodes):
         """A known node that no edge and no negative pair touches is placed like an unknown one."""

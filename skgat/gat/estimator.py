@@ -93,7 +93,8 @@ class TransferabilityGAT(DocumentedMixin, VersionedMixin, CallbackSupportMixin, 
         Number of networks, trained together in one pass and averaged.
     learning_rate : float or "auto", default="auto"
         Largest step size of AdamW. ``"auto"`` is 0.007, and with more than 3,000 records it grows with their number up
-        to 0.021: more data take and need larger steps. A training that diverges is an error; a smaller one helps.
+        to 0.021: more data take and need larger steps. A training that diverges is an error, one whose loss ends
+        far above its beginning a ConvergenceWarning; a smaller one helps.
     weight_decay : float, default=0.01
         Decoupled weight decay.
     max_iter : int or "auto", default="auto"

@@ -2,11 +2,13 @@
 
 __all__ = ["Task", "attention_weights", "prepare", "refresh", "train"]
 
+import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 
 from .._likeness import Likeness, make_likeness, read_similarity
 from ..graph import SIDES, Graph, neighbors
@@ -148,6 +150,14 @@ def train(estimator, task, seed, start, context, X, y):
                 predictions = to_numpy(trainer.predictions()).astype(np.float64)
                 if not (trainer.is_finite() and np.isfinite(predictions).all()):
                     _refuse(trainer, task.settings, checkpoint)
+                if trainer.has_strayed():
+                    warnings.warn(
+                        f"The training loss ended at {trainer.losses[-1]:.3g}, far above the {trainer.losses[0]:.3g} "
+                        "where it began: the networks' predictions are of little use. Try a smaller learning_rate than "
+                        f"{task.settings['learning_rate']:.3g}.",
+                        ConvergenceWarning,
+                        stacklevel=4,
+                    )
                 trainer.finalize()
                 fitted = _fitted(trainer, task, kernel)
             fitted |= _judge(estimator, task, folds, predictions, kernel, seed)

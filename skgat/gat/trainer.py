@@ -20,6 +20,8 @@ from .runtime import as_tensor, make_generator, settle_threads, to_numpy
 _LEAST_HIDDEN = 0.1
 #: A gradient longer than this, for each member, is shortened.
 _LONGEST = 5.0
+#: A loss that ends so many times above its beginning, or above 1, which is about that of no guess at all, has strayed.
+_ASTRAY = 10.0
 
 
 def _one_cycle(step, n_steps):
@@ -226,6 +228,10 @@ class Trainer:
         """Tell whether training has come to numbers; what followed on the best state does not count."""
         last = self.losses[-1] if self.best_state is None else 0.0
         return math.isfinite(last) and bool(self.vector.detach().isfinite().all())
+
+    def has_strayed(self):
+        """Tell whether training has made the networks worse, and by far, than they were at first."""
+        return self.best_state is None and self.losses[-1] > _ASTRAY * max(self.losses[0], 1.0)
 
     @torch.no_grad()
     def predictions(self):
