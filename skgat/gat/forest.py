@@ -318,7 +318,7 @@ class _Nursery:
         self.case, self.leaf = case, leaf
         # Records of one model are no independent witnesses, nor are those of one dataset: who is unknown is drawn.
         self.drawn = SIDES if case == "both" else ("model",)
-        self.rng = np.random.default_rng((seed, len(self.drawn)))
+        self.rng, self.state = np.random.default_rng((seed, len(self.drawn))), np.random.RandomState(0)
         self.n_drawn, self.trees, self.unheard = 0, [], []
 
     def grow(self, n_trees):
@@ -329,7 +329,7 @@ class _Nursery:
             times = np.prod([counts[side][getattr(self.graph, f"edge_{side}s")] for side in self.drawn], axis=0)
             arguments = {"max_features": _LOOKED_AT[self.case], "min_samples_leaf": self.leaf}
             weights = self.graph.relative_weights * times
-            tree = grow_tree(self.columns, self.target, weights, self.rng, **arguments)
+            tree = grow_tree(self.columns, self.target, weights, self.rng, self.state, **arguments)
             if tree is not None:
                 self.trees.append(_flat(tree))
                 self.unheard.append([counts[side] == 0 for side in self.drawn])
@@ -407,7 +407,7 @@ def as_table(columns):
     return np.clip(np.hstack(columns), -limit, limit).astype(np.float32)
 
 
-def grow_tree(columns, target, weights, rng, **arguments):
+def grow_tree(columns, target, weights, rng, state, **arguments):
     """One tree on the records that have weight, or on some where they are too many; None where none has any.
 
     Parameters
@@ -416,6 +416,8 @@ def grow_tree(columns, target, weights, rng, **arguments):
         A table of features, and which of its rows each record has.
     target, weights : arrays of shape (n_records,)
     rng : numpy Generator
+    state : numpy RandomState
+        What scikit-learn draws from, seeded anew for each tree: to make one takes a good part of a small tree's time.
     **arguments
         Of scikit-learn's tree.
 
@@ -426,15 +428,16 @@ def grow_tree(columns, target, weights, rng, **arguments):
     rows = np.flatnonzero(weights)
     if len(rows) > _MOST_RECORDS:
         rows = rng.choice(rows, _MOST_RECORDS, replace=False)
-    state = int(rng.integers(np.iinfo(np.int32).max))
+    state.seed(int(rng.integers(np.iinfo(np.int32).max)))
     if not len(rows):
         return None
     tree = DecisionTreeRegressor(random_state=state, **arguments)
     told = as_table([table[places[rows]] for table, places in columns])
     wanted = np.round(_STEPS * target[rows]) / _STEPS
-    # What is made here needs no checks, which take as long as a small tree.
+    # What is made here needs no checks, which take as long as a small tree; weights are checked unless there are none.
+    weighs = None if (weights[rows] == 1.0).all() else weights[rows]
     with config_context(assume_finite=True, skip_parameter_validation=True):
-        return tree.fit(told, wanted, sample_weight=weights[rows], check_input=False).tree_
+        return tree.fit(told, wanted, sample_weight=weighs, check_input=False).tree_
 
 
 def _flat(tree):

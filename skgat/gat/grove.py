@@ -173,5 +173,6 @@ def _grow(fold, features, n_trees, rng):
     target, weights = fold.target[~fold.held], graph.relative_weights
     size = len(target)
     draws = (np.bincount(rng.integers(size, size=size), minlength=size) for _ in range(n_trees))
-    trees = [grow_tree(columns, target, weights * times, rng) for times in draws]
+    state = np.random.RandomState(0)
+    trees = [grow_tree(columns, target, weights * times, rng, state) for times in draws]
     return [tree for tree in trees if tree is not None]
