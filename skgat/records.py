@@ -100,7 +100,7 @@ def read_pairs(estimator, X, y=None, sample_weight=None, *, reset, scores=False,
         frame = pd.DataFrame(np.asarray(X), columns=estimator.feature_names_in_)
         flags = {"reset": False, "scores": scores, "numeric": numeric, "missing": missing}
         return read_pairs(estimator, frame.infer_objects(), y, sample_weight, **flags)
-    return _read_positions(estimator, X, y, sample_weight, reset, scores, missing)
+    return _read_positions(estimator, X, y, sample_weight, reset, scores, missing and not numeric)
 
 
 def on_any_model(estimator, X):
@@ -146,9 +146,9 @@ def _listed(names, most=8):
     return f"[{shown}{', ...' if len(names) > most else ''}]"
 
 
-def _read_positions(estimator, X, y, sample_weight, reset, scores, missing):
+def _read_positions(estimator, X, y, sample_weight, reset, scores, holes):
     checks = {"dtype": np.float64, "reset": reset, "ensure_min_features": 2 if reset else 1}
-    checks["ensure_all_finite"] = "allow-nan" if missing else True
+    checks["ensure_all_finite"] = "allow-nan" if holes else True
     if scores:
         if y is None:
             raise ValueError(

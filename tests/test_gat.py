@@ -148,6 +148,10 @@ class TestPredictionsDependOnTheRowAlone:
         assert bits(one.predict(array)) == bits(other.predict(named))
         assert one.n_features_in_ == 3
         assert not hasattr(one, "feature_names_in_")
+        array[0, 2] = np.nan
+        for call in (one.predict, one.predict_all, one.ranking_std):
+            with pytest.raises(ValueError, match="Input X contains NaN"):
+                call(array)
 
 
 class TestUnknown:

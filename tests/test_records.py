@@ -173,6 +173,17 @@ def test_holes_in_an_array_of_records_pass_where_they_may():
     np.testing.assert_array_equal(pairs.features["model__x"], [1.0, np.nan, 3.0])
 
 
+def test_holes_in_a_nameless_array_pass_where_features_need_not_be_numbers():
+    reader, X = Reader(), np.array([[0.0, 0.0, 0.5], [1.0, 0.0, 0.25]])
+    read_pairs(reader, X, [1, 2], reset=True, scores=True)
+    X[1, 2] = np.nan
+    pairs = read_pairs(reader, X, reset=False, numeric=False, missing=True)
+    np.testing.assert_array_equal(pairs.features["pair__x2"], [0.5, np.nan])
+    for flags in ({}, {"missing": True}, {"numeric": False}):
+        with pytest.raises(ValueError, match="Input X contains NaN"):
+            read_pairs(reader, X, reset=False, **flags)
+
+
 def test_records_need_a_fit_on_records():
     with pytest.raises(NotFittedError):
         read_pairs(Reader(), records(), reset=False)
