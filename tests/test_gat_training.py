@@ -162,10 +162,11 @@ class TestSeeds:
         reach = np.ptp(seen["score"])
         assert seen["score"].min() - reach < said.min() < said.max() < seen["score"].max() + reach
 
-    def test_further_records_are_read_with_the_transform_of_fit(self, seen, encoded):
+    @pytest.mark.parametrize("other", [{"target_transform": "rank"}, {"conv": "gatconv"}], ids=str)
+    def test_further_records_are_read_with_the_transform_of_fit(self, seen, encoded, other):
         said = []
-        for transform in ("balanced", "rank"):
-            gat = TransferabilityGAT(**TINY).fit(seen[:-9]).set_params(target_transform=transform)
+        for changed in ({}, other):
+            gat = TransferabilityGAT(**TINY).fit(seen[:-9]).set_params(**changed)
             said.append(gat.partial_fit(seen[-9:]).predict(encoded))
         assert_array_equal(*said)
 

@@ -134,7 +134,8 @@ def similarity_to_records(estimator, X):
     from .fitting import prepare
 
     graph, kernel = estimator.graph_, estimator.kernel_
-    task = prepare(estimator, graph, estimator.network_.scaling, estimator.target_scale_)
+    network = estimator.network_
+    task = prepare(estimator, graph, network.scaling, estimator.target_scale_, network.config)
     pair = {role: estimator.network_.scale(role, tables[role]) for role in ROLES}
     codes = {side: getattr(graph, f"edge_{side}s") for side in SIDES}
     records = {side: task.features[side][codes[side]] for side in SIDES} | {"pair": task.features["pair"]}

@@ -60,12 +60,15 @@ class Task:
     settings: dict
 
 
-def prepare(estimator, graph, scaling=None, scale=None, n_neighbors=None):
+def prepare(estimator, graph, scaling=None, scale=None, fitted=None):
     """Scale the features, find similar nodes and transform the target.
 
     What is given besides the graph is that of a fitted estimator, whose graph has grown: it stays as it was in its fit.
+    So do the layer and the number of neighbors, which ``fitted``, the configuration of its network, tells.
     """
-    n_neighbors = estimator.n_neighbors if n_neighbors is None else n_neighbors
+    conv, n_neighbors = (
+        getattr(estimator, name) if fitted is None else fitted[name] for name in ("conv", "n_neighbors")
+    )
     tables = {role: getattr(graph, f"{role}_features") for role in ROLES}
     if scaling is None:
         scaling = {}
@@ -82,7 +85,7 @@ def prepare(estimator, graph, scaling=None, scale=None, n_neighbors=None):
         likeness = make_likeness(graph.datasets, graph.dataset_features[:, :0], n_neighbors, table)
         others, weights = likeness.among_known()
         near["dataset"] = others, as_distances(weights)
-    sigmoid = estimator.conv == "gatconv"
+    sigmoid = conv == "gatconv"
     kind, bounds = (estimator.target_transform, None) if scale is None else (scale.kind, scale.bounds)
     target, scale = fit_target(kind, graph, features["dataset"], sigmoid, bounds)
     config = {
@@ -454,7 +457,7 @@ def _freeze(network, inputs, task, trained):
 def _rebuild(estimator, graph):
     """The network of a fitted estimator and its inputs over a graph; on the CPU, where a single pass is at home."""
     frozen = estimator.network_
-    task = prepare(estimator, graph, frozen.scaling, estimator.target_scale_, frozen.config["n_neighbors"])
+    task = prepare(estimator, graph, frozen.scaling, estimator.target_scale_, frozen.config)
     task.config.update(frozen.config)
     network = make_network(task.config, None)
     network.load_state_dict({name: torch.as_tensor(np.array(value)) for name, value in frozen.weights.items()})
