@@ -8,6 +8,7 @@ import pytest
 from sklearn.base import clone
 
 from skgat import TransferabilityGAT, persistence
+from skgat._likeness import read_similarity
 from skgat.embedding import GraphEmbedder
 from skgat.exceptions import UnknownEntityWarning
 from skgat.metrics import spearman
@@ -112,6 +113,14 @@ def test_partial_fit_takes_in_a_dataset_of_the_table(two_kinds):
     assert spearman(unknown["score"], grown.predict(unknown), groups=unknown["dataset"]) > 0.8
     with pytest.raises(ValueError, match="similarity has no row for 'other'"):
         grown.partial_fit(few.head(4).assign(dataset="other"))
+
+
+def test_ids_that_are_numbers_may_be_in_the_first_column():
+    table = pd.DataFrame([[1.0, 0.2, 0.7], [0.2, 1.0, 0.4], [0.7, 0.4, 1.0]], index=[3, 1, 2], columns=[3, 1, 2])
+    expected = read_similarity(table)
+    alike = {"check_names": False, "check_index_type": False, "check_column_type": False}
+    pd.testing.assert_frame_equal(read_similarity(table.reset_index(names="dataset")), expected, **alike)
+    pd.testing.assert_frame_equal(read_similarity(table.reset_index(names=0)), expected, **alike)
 
 
 def test_bad_tables_are_refused(two_kinds):

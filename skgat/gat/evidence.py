@@ -133,10 +133,9 @@ def similarity_to_records(estimator, X):
         return cosine, np.abs(cosine)
     from .fitting import prepare
 
-    graph, kernel = estimator.graph_, estimator.kernel_
-    network = estimator.network_
+    graph, kernel, network = estimator.graph_, estimator.kernel_, estimator.network_
     task = prepare(estimator, graph, network.scaling, estimator.target_scale_, network.config)
-    pair = {role: estimator.network_.scale(role, tables[role]) for role in ROLES}
+    pair = {role: network.scale(role, tables[role]) for role in ROLES}
     codes = {side: getattr(graph, f"edge_{side}s") for side in SIDES}
     records = {side: task.features[side][codes[side]] for side in SIDES} | {"pair": task.features["pair"]}
     same = {side: codes[side] == ends[side] for side in SIDES}
