@@ -21,6 +21,8 @@ from .records import ROLES, IdIndex, id_codes, infer_roles, lookup_ids
 SIDES = ("model", "dataset")
 #: The solver of the additive effects stops long before, as soon as they are exact.
 _MOST_ITERATIONS = 10_000
+#: As a share of the largest weight; smaller ones count as this, since a quotient of the two would overflow.
+_LEAST_WEIGHT = 1e-300
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def build_graph(pairs, duplicates="mean", columns=None):
     key = dataset_codes * len(models) + model_codes
     order = np.argsort(key, kind="stable")
     edges, first, edge_of_row = np.unique(key[order], return_index=True, return_inverse=True)
-    edge_weights = np.bincount(edge_of_row, weights[order])
+    edge_mass = np.bincount(edge_of_row, weights[order])
     edge_datasets, edge_models = np.divmod(edges, len(models))
     edge_scores = scores[order][first]
     if len(edges) < len(key):
@@ -129,7 +131,7 @@ def build_graph(pairs, duplicates="mean", columns=None):
                 edge_of_row,
                 differs,
             )
-            edge_scores = np.bincount(edge_of_row, weights[order] * scores[order]) / edge_weights
+            edge_scores = np.bincount(edge_of_row, weights[order] * scores[order]) / edge_mass
 
     if columns is None:
         roles = infer_roles(features, model_codes, dataset_codes)
@@ -140,7 +142,7 @@ def build_graph(pairs, duplicates="mean", columns=None):
         edge_models=edge_models,
         edge_datasets=edge_datasets,
         scores=edge_scores,
-        weights=edge_weights,
+        weights=np.maximum(edge_mass, _LEAST_WEIGHT * edge_mass.max()),
         model_features=_node_features(features, columns["model"], model_codes, len(models)),
         dataset_features=_node_features(features, columns["dataset"], dataset_codes, len(datasets)),
         pair_features=_pair_features(features, columns["pair"], order, first, edge_of_row, weights[order]),

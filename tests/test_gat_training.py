@@ -147,6 +147,15 @@ class TestSeeds:
         weighted = TransferabilityGAT(**TINY).fit(seen, sample_weight=np.full(len(seen), 3.0))
         assert_allclose(weighted.predict(encoded), fitted.predict(encoded), rtol=1e-5)
 
+    @pytest.mark.parametrize("kernel_weight", [0.0, 0.5])
+    def test_next_to_no_weight_is_almost_none(self, seen, encoded, kernel_weight):
+        said = []
+        for least in (1e-290, 1e-310, 5e-324):
+            weights = np.where(np.arange(len(seen)) % 5, 1.0, least)
+            gat = TransferabilityGAT(**TINY | {"kernel_weight": kernel_weight}).fit(seen, sample_weight=weights)
+            said.append(gat.predict(encoded))
+        assert_allclose(said[1:], [said[0]] * 2, rtol=1e-5)
+
     def test_further_records_are_as_heavy_as_the_others(self, seen, encoded):
         said = []
         for weight in (None, 1e-3, 1e3):
