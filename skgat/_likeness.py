@@ -177,8 +177,8 @@ def read_similarity(similarity):
         raise TypeError(f"similarity must be a dataframe, got {type(similarity).__name__}.")
     frame = as_pandas(similarity, "similarity")
     first = frame.columns[0] if frame.shape[1] else None
-    # Ids may be numbers, as similarities are: then one column more than there are rows tells that the first holds them.
-    if first is not None and (frame.shape[1] == len(frame) + 1 or not is_numeric(frame[first])):
+    # Ids may be numbers, as similarities are: then the names of the other columns tell that the first holds them.
+    if first is not None and (not is_numeric(frame[first]) or set(frame[first]) == set(frame.columns[1:])):
         frame = frame.set_index(first)
     if set(frame.index) != set(frame.columns) or len(frame) != frame.shape[1]:
         raise ValueError(
