@@ -7,12 +7,13 @@ __all__ = [
     "PersistenceError",
     "UndefinedMetricWarning",
     "UnknownEntityWarning",
+    "warn_of_rounds",
     "warn_of_unknown",
 ]
 
 import warnings
 
-from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
 
 
 class UnknownEntityWarning(UserWarning):
@@ -69,5 +70,26 @@ def warn_of_unknown(bare, stacklevel=3):
         warnings.warn(
             f"{' and '.join(parts)} come without any metadata; what is left to predict them is an additive guess.",
             UnknownEntityWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def warn_of_rounds(estimator, change, stacklevel=3):
+    """Warn that an estimator used up its rounds before what it fits stood still.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With the arguments `max_iter` and `tol`; without a tolerance it was to use them up.
+    change : str
+        What changed in the last round by more than `tol`.
+    stacklevel : int
+        As in :func:`warnings.warn`, seen from the caller.
+    """
+    if estimator.tol > 0:
+        warnings.warn(
+            f"{type(estimator).__name__} did not converge: {change} still changed by more than tol={estimator.tol:g} "
+            f"in the last of max_iter={estimator.max_iter} rounds. Increase max_iter.",
+            ConvergenceWarning,
             stacklevel=stacklevel,
         )

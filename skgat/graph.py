@@ -143,8 +143,8 @@ def build_graph(pairs, duplicates="mean", columns=None):
         edge_datasets=edge_datasets,
         scores=edge_scores,
         weights=np.maximum(edge_mass, _LEAST_WEIGHT * edge_mass.max()),
-        model_features=_node_features(features, columns["model"], model_codes, len(models)),
-        dataset_features=_node_features(features, columns["dataset"], dataset_codes, len(datasets)),
+        model_features=_node_features(features, columns["model"], model_codes, "model"),
+        dataset_features=_node_features(features, columns["dataset"], dataset_codes, "dataset"),
         pair_features=_pair_features(features, columns["pair"], order, first, edge_of_row, weights[order]),
         model_columns=tuple(columns["model"]),
         dataset_columns=tuple(columns["dataset"]),
@@ -176,15 +176,21 @@ def _report_duplicates(duplicates, model, dataset, edge_of_row, differs):
     )
     if duplicates == "raise":
         raise ValueError(f'{message}. Keep one score a pair, or set duplicates="mean".')
-    warnings.warn(f"{message}; their scores are averaged.", DuplicatePairWarning, stacklevel=4)
+    warnings.warn(f"{message}; their scores are averaged.", DuplicatePairWarning, stacklevel=5)
 
 
-def _node_features(features, columns, codes, n_nodes):
+def _node_features(features, columns, codes, role):
     """One row a node: what its first record says of it."""
     values = features[list(columns)].to_numpy(dtype=np.float64)
-    nodes, first = np.unique(codes, return_index=True)
-    table = np.zeros((n_nodes, len(columns)))
-    table[nodes] = values[first]
+    table = values[np.unique(codes, return_index=True)[1]]
+    for column, said, taken in zip(columns, values.T, table.T, strict=True):
+        if (said != taken[codes]).any():
+            warnings.warn(
+                f"Column {column!r} describes the {role} but differs between the records of one {role}; what the "
+                f"first record of each {role} says is taken.",
+                UserWarning,
+                stacklevel=5,
+            )
     return table
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
@@ -41,6 +42,17 @@ def without_metadata(records):
 def hidden_part(records, share=0.3, seed=0):
     hidden = np.random.default_rng(seed).random(len(records)) < share
     return records[~hidden], records[hidden]
+
+
+@pytest.mark.parametrize("estimator", [MatrixCompletion(random_state=0), TransferSpaceRegressor(random_state=0)])
+def test_too_few_rounds_are_told(records, estimator):
+    enough = clone(estimator).fit(records).n_iter_
+    assert 2 < enough < estimator.max_iter
+    message = rf"did not converge: .* tol={estimator.tol:g} in the last of max_iter={enough - 1} rounds"
+    with pytest.warns(ConvergenceWarning, match=message):
+        clone(estimator).set_params(max_iter=enough - 1).fit(records)
+    for params in ({"max_iter": enough}, {"max_iter": 2, "tol": 0.0}):
+        assert clone(estimator).set_params(**params).fit(records).n_iter_ == params["max_iter"]
 
 
 # ---------------------------------------------------------------- both

@@ -141,6 +141,18 @@ def test_a_row_without_weight_is_not_there(records):
     assert_same_graph(graph, make_graph(records))
 
 
+@pytest.mark.parametrize(("column", "role"), [("model__size", "model"), ("classes", "dataset")])
+def test_metadata_that_contradict_themselves_are_told(records, column, role):
+    records.loc[4, column] += 1.0
+    columns = {"model": ["model__size"], "dataset": ["classes"], "pair": ["pair__logme"]}
+    message = f"Column '{column}' describes the {role} but differs between the records of one {role}; what the first"
+    with pytest.warns(UserWarning, match=message) as caught:
+        graph = make_graph(records, columns=columns)
+    assert len(caught) == 1
+    assert graph.model_features[:, 0].tolist() == [25.0, 138.0, 86.0]
+    assert graph.dataset_features[:, 0].tolist() == [196.0, 37.0]
+
+
 def test_unnamed_columns_go_where_they_are_constant(records):
     frame = records.rename(columns={"model__size": "size", "pair__logme": "logme"})
     graph = make_graph(frame)

@@ -395,7 +395,7 @@ def test_weights_are_learned_of_some_models_where_one_has_nearly_all_records(see
     hub = pd.DataFrame({"model": "hub", "dataset": [f"d{i}" for i in range(60)]})
     others = pd.DataFrame({"model": ["a", "b", "c"], "dataset": ["d0", "d1", "d2"]})
     records = pd.concat([hub, others], ignore_index=True)
-    records["dataset__size"] = np.arange(63.0) % 7
+    records["dataset__size"] = records["dataset"].str[1:].astype(float) % 7
     records["score"] = np.random.default_rng(seed).normal(size=63)
     fitted = TransferSpaceRegressor(random_state=seed).fit(records)
     assert np.isfinite(fitted.predict(records)).all()

@@ -14,6 +14,7 @@ from .._compat import DocumentedMixin, Interval, StrOptions, fit_context
 from .._factors import size_of_noise, solve_rows
 from .._regressor import RecordRegressorMixin
 from .._versioned import VersionedMixin
+from ..exceptions import warn_of_rounds
 from ..graph import additive_effects
 from ._additive import additive_part, ids_graph
 
@@ -38,7 +39,8 @@ class MatrixCompletion(DocumentedMixin, VersionedMixin, RecordRegressorMixin, Ba
     shrinkage : float, default=1.0
         How strongly the effects are drawn to zero; in units of records.
     max_iter : int, default=200
-        The most rounds. In each, the models are solved given the datasets, then the datasets given the models.
+        The most rounds; a ConvergenceWarning tells that they were too few. In each, the models are solved given the
+        datasets, then the datasets given the models.
     tol : float, default=1e-5
         Stop when a round changes what is fitted by less than this share of the spread of the residuals.
     random_state : int, RandomState instance or None, default=None
@@ -169,6 +171,8 @@ class MatrixCompletion(DocumentedMixin, VersionedMixin, RecordRegressorMixin, Ba
             if np.sqrt(np.average((after - before) ** 2, weights=weights)) <= self.tol:
                 break
             before = after
+        else:
+            warn_of_rounds(self, "the fit, in units of the noise,", stacklevel=5)
         return sides
 
     def predict(self, X):

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._compat import DocumentedMixin, HasMethods, Interval, StrOptions, fit_context
 from .._regressor import RecordRegressorMixin
 from .._versioned import VersionedMixin
-from ..exceptions import warn_of_unknown
+from ..exceptions import warn_of_rounds, warn_of_unknown
 from ..gat.reading import read_features
 from ..graph import SIDES, build_graph
 from ..records import on_any_model, read_pairs
@@ -59,7 +59,7 @@ class TransferSpaceRegressor(DocumentedMixin, VersionedMixin, RecordRegressorMix
     n_splits : int, default=5
         The number of groups of datasets that are held out in turn to learn the weights.
     max_iter : int, default=100
-        The most rounds of alternating least squares.
+        The most rounds of alternating least squares; a ConvergenceWarning tells that they were too few.
     tol : float, default=1e-4
         They end when the loss falls by less than this share.
     duplicates : {"mean", "raise"}, default="mean"
@@ -207,6 +207,9 @@ class TransferSpaceRegressor(DocumentedMixin, VersionedMixin, RecordRegressorMix
         self._averages = {f"{side}_center": getattr(graph, f"{side}_features").mean(axis=0) for side in SIDES}
         self.loss_curve_ = space.losses
         self.n_iter_ = len(space.losses)
+        before, after = space.losses[-2:] if self.n_iter_ > 1 else [0.0, 0.0]
+        if self.n_iter_ == self.max_iter and before - after > self.tol * before:
+            warn_of_rounds(self, "the loss, as a share of itself,", stacklevel=4)
         return self
 
     def predict(self, X):
