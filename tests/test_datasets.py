@@ -579,6 +579,7 @@ class TestSynthetic:
         # Each pair is in half of the 400 draws; 5 standard deviations of a binomial are 50.
         assert np.abs(counts - 200).max() < 50
 
+    @pytest.mark.untraced
     def test_a_million_records_in_seconds(self):
         start = time.perf_counter()
         bunch = make_transfer_records(20_000, 5_000, 0.01, random_state=0)

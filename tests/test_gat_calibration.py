@@ -273,6 +273,7 @@ class TestNormalScale:
         assert np.isnan(normal_scale(np.zeros(0)))
 
 
+@pytest.mark.untraced
 class TestCoverage:
     """Intervals of the normal distribution around predictions for what was held out of the zoo."""
 

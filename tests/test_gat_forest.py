@@ -696,6 +696,7 @@ def zoo_with_a_threshold(seed, n_datasets=12):
     return records.assign(**columns, dataset__kind=kind[records["dataset"].astype(int)])
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("seed", [0, 1])
 def test_trees_are_heard_where_a_threshold_decides(seed):
     records = zoo_with_a_threshold(seed)
@@ -720,6 +721,7 @@ def heard_and_not(records, few, asked, name):
     return *found, share
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("seed", [0, 1])
 def test_of_models_with_few_records_trees_know_more_on_unknown_datasets(seed):
     records = zoo_with_a_threshold(seed, n_datasets=40)
@@ -730,6 +732,7 @@ def test_of_models_with_few_records_trees_know_more_on_unknown_datasets(seed):
     assert heard > without + 0.01
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("seed", [0, 1])
 def test_of_unknown_datasets_trees_know_more_than_many_records_of_a_model(seed):
     """Each of a few models is good at the datasets on one side of two thresholds."""
@@ -745,6 +748,7 @@ def test_of_unknown_datasets_trees_know_more_than_many_records_of_a_model(seed):
     assert heard > without + 0.02
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("seed", [0, 1])
 def test_of_models_with_few_records_trees_know_more_on_known_datasets(seed):
     """A measure tells the result by whether it is large for its dataset."""

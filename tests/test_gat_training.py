@@ -483,6 +483,7 @@ class TestCallbacks:
         Pipeline([("encode", MetadataEncoder()), ("gat", gat)]).fit(records)
         assert len(self.log_of(monitor)) == TINY["max_iter"]
 
+    @pytest.mark.untraced
     @pytest.mark.parametrize("n_jobs", [None, 2])
     def test_a_monitor_under_grid_search(self, monitor, records, n_jobs):
         gat = TransferabilityGAT(**TINY | {"max_iter": 4}).set_callbacks(monitor)

@@ -58,6 +58,7 @@ def edge_of(gat, model, dataset):
     return int(np.flatnonzero(at)[0])
 
 
+@pytest.mark.untraced  # It waits for the fit that the others share.
 def test_form(recommender, cold):
     assert isinstance(cold, Explanation)
     assert (cold.model, cold.dataset, cold.n_records) == ("resnet50", "pets", len(HISTORY))
@@ -95,6 +96,7 @@ def test_the_effect_is_that_of_a_graph_that_never_had_the_record(recommender, co
     assert len(X) == gat.graph_.n_edges
 
 
+@pytest.mark.untraced
 def test_the_effect_on_the_order_leaves_out_what_all_models_share(recommender):
     parts = [explain(recommender, model, PETS, max_records=20) for model in ("resnet50", "swav")]
     chosen = set(map(tuple, parts[0].records[["model", "dataset"]].to_numpy()))
@@ -301,6 +303,7 @@ def test_kernel_covariance_is_that_of_the_regression(recommender):
     assert spearmanr(influence, np.abs(exact)).statistic > 0.95
 
 
+@pytest.mark.untraced
 def test_the_quick_choice_finds_the_strong_evidence(recommender, cold):
     few = explain(recommender, "resnet50", PETS, max_records=60)
     assert len(few.records) == 60
