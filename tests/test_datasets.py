@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import weightedtau
 
@@ -561,11 +561,12 @@ class TestSynthetic:
         fill=st.floats(0, 1),
         seed=st.integers(0, 2**31),
     )
+    @example(18, 15, 0.85, 0)  # A half, 229.5, that the factors in another order miss.
     def test_everyone_has_a_record_and_none_twice(self, n_models, n_datasets, fill, seed):
         bunch = make_transfer_records(
             n_models, n_datasets, fill, n_model_features=0, n_dataset_features=0, random_state=seed
         )
-        assert len(bunch.records) == max(round(fill * n_models * n_datasets), n_models, n_datasets)
+        assert len(bunch.records) == max(round(fill * (n_models * n_datasets)), n_models, n_datasets)
         assert not bunch.records.duplicated(["model", "dataset"]).any()
         assert set(bunch.records["model"]) == set(bunch.truth.index)
         assert set(bunch.records["dataset"]) == set(bunch.truth.columns)
