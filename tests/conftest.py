@@ -1,7 +1,7 @@
 """What test files share.
 
 One thread a process, so that sums do not hang on the machine; small or stubborn disks; a look at trees that are grown;
-a second device where there is one only; which tests do not count as coverage.
+a second device where there is one only; which tests do not count as coverage; whether examples are drawn anew.
 """
 
 import os
@@ -11,11 +11,16 @@ import sys
 import threading
 
 import pytest
+from hypothesis import settings
 
 # Before torch and BLAS are imported, here and in the processes that tests start.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+# A run by hand looks for new examples each time; a change is judged by the same ones as the change before it.
+settings.register_profile("fixed", derandomize=True)
+if os.environ.get("HYPOTHESIS_PROFILE") == "fixed":
+    settings.load_profile("fixed")
 
 #: Files of tests of the whole, or of the benchmarks. Every line is to be reached by the tests of its own module; to
 #: trace these as well costs minutes and hides where that is not so.

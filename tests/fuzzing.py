@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 import skgat
 
 _QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
-settings.register_profile("ci", max_examples=200, derandomize=True, database=None, **_QUIET)
+settings.register_profile("brief", max_examples=200, derandomize=True, database=None, **_QUIET)
 settings.register_profile("nightly", max_examples=10_000, **_QUIET)
 #: What the fuzzers run with; other tests keep their own settings.
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
-PROFILE = settings.get_profile("nightly" if NIGHTLY else "ci")
+PROFILE = settings.get_profile("nightly" if NIGHTLY else "brief")
 
 _HOMES = tuple(str(Path(package.__file__).parent) for package in (skgat, sklearn))
 #: Of a cell that says nothing.
