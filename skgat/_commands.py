@@ -237,13 +237,13 @@ def _literal(text):
 
 
 def _read_records(args):
-    scores = _read_table(args.records)
+    ids = [args.model_column, args.dataset_column]
+    scores = _read_table(args.records, ids, keyed=True)
     if args.model_column in scores.columns:
         # In a wide table without this column, what counts the rows may be the ids of the models.
         scores = _without_counters(scores)
     tables = {role: getattr(args, role) for role in ("models", "datasets", "pairs")}
-    tables = {role: _without_counters(_read_table(path)) for role, path in tables.items() if path is not None}
-    ids = [args.model_column, args.dataset_column]
+    tables = {role: _without_counters(_read_table(path, ids)) for role, path in tables.items() if path is not None}
     if not tables and set(ids) <= set(scores.columns):
         return scores
     wide = args.dataset_column not in scores.columns and args.target not in scores.columns
@@ -270,12 +270,13 @@ def _without_counters(frame):
     return frame.drop(columns=[column for column in frame.columns if counts_rows(column, frame[column])])
 
 
-def _read_table(path):
+def _read_table(path, ids, keyed=False):
+    """A table whose columns named ``ids`` hold ids; ``keyed``: with none of them, the first column does."""
     name = str(path).lower()
     if name.endswith((".csv", ".csv.gz")):
-        return _read_text(path, "comma", ",")
+        return _read_text(path, "comma", ",", ids, keyed)
     if name.endswith(".tsv"):
-        return _read_text(path, "tab", "\t")
+        return _read_text(path, "tab", "\t", ids, keyed)
     if name.endswith((".parquet", ".pq")):
         try:
             return pd.read_parquet(path)
@@ -290,9 +291,12 @@ def _read_table(path):
     raise ValueError(f"Got the table {str(path)!r}, but expected a file that ends in .csv, .csv.gz, .tsv or .parquet.")
 
 
-def _read_text(path, separator, sign):
+def _read_text(path, separator, sign, ids, keyed):
     try:
-        table = pd.read_csv(path, sep=sign)
+        names = pd.read_csv(path, sep=sign, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0]
+        _check_names(path, names)
+        held = [name for name in ids if name in set(names)] or ([names[0] or "Unnamed: 0"] if keyed else [])
+        table = pd.read_csv(path, sep=sign, dtype=dict.fromkeys(held, str))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{str(path)!r} is damaged or cut off ({error}).") from error
     except UnicodeDecodeError as error:
@@ -305,7 +309,24 @@ def _read_text(path, separator, sign):
     header = str(table.columns[0])
     if table.shape[1] == 1 and any(other in header for other in {",", ";", "\t"} - {sign}):
         raise ValueError(f"Got {path} with the only column {header!r}, but expected a {separator} between columns.")
-    return table
+    return table.assign(**{name: _plain_ids(table[name]) for name in held if name in table})
+
+
+def _check_names(path, names):
+    """Refuse a name that stands twice in a header, where pandas would make up another for the second."""
+    twice = names[names.duplicated() & (names != "")]
+    if len(twice):
+        raise ValueError(f"Got {path} with several columns {twice.iloc[0]!r}, but expected a name to stand once.")
+
+
+def _plain_ids(texts):
+    """Ids as numbers if these look as they are written in the file: 001 and 1 are two models, so are 1.10 and 1.1."""
+    texts = texts.str.strip()
+    try:
+        numbers = pd.to_numeric(texts)
+    except (ValueError, TypeError):
+        return texts
+    return numbers if (numbers.astype(str) == texts).all() else texts
 
 
 def _datasets(text, knowledge):
@@ -341,7 +362,7 @@ def _match_ids(frame, column, ids):
 
 def _read_known(path, knowledge):
     """A table in which the ids have the types they had in fit, whatever this file alone makes of them."""
-    frame = _without_counters(_read_table(path))
+    frame = _without_counters(_read_table(path, [knowledge.names[role] for role in ("model", "dataset")]))
     for role in ("model", "dataset"):
         _match_ids(frame, knowledge.names[role], _known_by_text(role, knowledge).values())
     return frame

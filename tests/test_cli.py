@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -260,6 +261,36 @@ def test_ids_keep_the_type_they_had_in_fit(run, folder):
     assert [row["dataset"] for row in json.loads(out)] == ["1", "2"]
 
 
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("ids", [["001", "01", "1", "10"], ["1.10", "1.1", "1.0", "2"], ["1e3", "1000", "True", "1"]])
+def test_ids_are_told_apart_as_they_are_written(run, folder, ids, wide):
+    scores = pd.DataFrame({"x": [1.0, 2.0, 3.0, 5.0], "y": [2.0, 1.0, 4.0, 3.0]}, index=pd.Index(ids, name="model"))
+    long = scores.stack().rename_axis(["model", "dataset"]).rename("score").reset_index()
+    # The first name of a wide table need not be that of the ids.
+    (scores.rename_axis("") if wide else long.set_index("model")).to_csv(folder / "written.csv")
+    pd.DataFrame({"model": ids, "depth": [1.0, 2.0, 4.0, 8.0]}).to_csv(folder / "written_depths.csv", index=False)
+    status, out, err = run("fit", "written.csv", "--models", "written_depths.csv", "-o", "written.skgat", *QUICK)
+    assert (status, err) == (0, "")
+    assert "4 models, 2 datasets, 8 records" in out
+    assert sorted(persistence.load(folder / "written.skgat")["gat"].models_) == sorted(ids)
+    pd.DataFrame({"model": ids[:2], "depth": [1.0, 2.0]}).to_csv(folder / "written_two.csv", index=False)
+    status, out, err = run("recommend", "written.skgat", "--dataset", "x", "--models", "written_two.csv", "--json")
+    assert (status, err) == (0, ""), "an unknown id would warn"
+    assert {row["model"] for row in json.loads(out)} == set(ids[:2])
+
+
+@pytest.mark.parametrize(
+    ("written", "ids"), [(["1", "20"], [1, 20]), (["1.0", "2.5"], [1.0, 2.5]), ([" 1", "2"], [1, 2])]
+)
+def test_ids_that_read_as_they_are_written_are_numbers(run, folder, written, ids):
+    lines = [f"{model},{dataset},{i}" for i, (model, dataset) in enumerate(product(written, "xyz"))]
+    (folder / "numbers.csv").write_text("\n".join(["model,dataset,score", *lines]))
+    assert run("fit", "numbers.csv", "-o", "numbers.skgat", *QUICK)[0] == 0
+    models = persistence.load(folder / "numbers.skgat")["gat"].models_.tolist()
+    assert models == ids
+    assert [type(model) for model in models] == [type(id_) for id_ in ids]
+
+
 def test_evaluate_agrees_with_the_library(run, zoo, folder):
     records = pd.read_csv(folder / "records.csv")
     status, out, err = run("evaluate", "records.csv", "--folds", 2, *QUICK, "--metric", "weighted_kendall")
@@ -364,7 +395,7 @@ BAD = [
     (["fit", "comma.tsv", "-o", "x"], r"only column 'model,dataset,score', but expected a tab between columns\."),
     (["fit", "scores.csv", "--models", "tab.csv", "-o", "x"], r"Got tab\.csv with the only column"),
     (["recommend", "zoo.skgat", "--dataset", "ragged.csv"], r"Got ragged\.csv, but expected cells"),
-    (["fit", "broken.parquet", "-o", "x"], r"."),
+    (["fit", "twice.csv", "-o", "x"], r"Got twice\.csv with several columns 'pets', but expected a name to stand once"),
     (["fit", "broken.parquet", "-o", "x"], r"Got broken\.parquet, but expected a Parquet file \(.+\)"),
     (["fit", "missing.parquet", "-o", "x"], r"No such file or directory: 'missing\.parquet'"),
     (["fit", "nothing.parquet", "-o", "x"], r"scores has no column|scores holds no score"),
@@ -400,6 +431,7 @@ BAD = [
 
 def write_unreadable_tables(folder):
     (folder / "wide.utf16.csv").write_text("model,pets\nresnet,0.5\n", encoding="utf-16")
+    (folder / "twice.csv").write_text("model,pets,cars,pets\na,0.5,0.4,0.3\n")
     for name, sign in {"ragged.csv": ",", "ragged.tsv": "\t"}.items():
         rows = ["model", "dataset", "score"], ["a", "x", "0.5"], ["b", "x", "0", "6"]
         (folder / name).write_text("".join(f"{sign.join(row)}\n" for row in rows))
